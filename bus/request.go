@@ -1,0 +1,171 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// noResponders is the status that the broker answers with when no one listens
+// on a request's subject.
+const noResponders = "503"
+
+// NoResponders reports whether m is the broker's own answer that no one
+// listens on the subject of the request.
+func NoResponders(m *nats.Msg) bool {
+	return len(m.Data) == 0 && m.Header != nil && m.Header.Get("Status") == noResponders
+}
+
+// Request publishes data on subject and waits for one reply, until ctx ends.
+// header may be nil. A reply that carries an error is returned as a message:
+// [ReplyError] reads it. The error is an *Error:
+//
+//	no one listens           unavailable        Nobody     safe to retry
+//	ctx ran out of time      deadline_exceeded  Timeout
+//	ctx was canceled         canceled           Cancelled
+//	the broker is away       unavailable        Broker     safe if it was never sent
+//	no right to publish      permission_denied  Refused    at once
+//	over the broker's limit  too_large          Refused
+//	MaxCalls wait already    resource_exhausted Refused    safe to retry
+func (c *Conn) Request(ctx context.Context, subject string, header nats.Header, data []byte) (*nats.Msg, error) {
+	start := time.Now()
+	if ctx.Err() != nil {
+		return nil, contextError(ctx, start)
+	}
+	s, reply, err := c.mux.take(subject, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.publish(subject, reply, header, data); err != nil {
+		c.mux.release(s)
+		return nil, err
+	}
+	select {
+	case r := <-s.result:
+		c.mux.recycle(s)
+		if r.err != nil {
+			r.err.Elapsed = time.Since(start)
+			return nil, r.err
+		}
+		if NoResponders(r.msg) {
+			return nil, nobody(subject, time.Since(start))
+		}
+		return r.msg, nil
+	case <-ctx.Done():
+		c.mux.release(s)
+		return nil, contextError(ctx, start)
+	}
+}
+
+// Publish sends data on subject. reply and header may be empty. It returns
+// once the message is on its way, without waiting for the broker to take it:
+// a missing right shows in Request and PublishConfirmed, not here. It never
+// waits for a broker that is away: that is unavailable with End Broker.
+func (c *Conn) Publish(ctx context.Context, subject, reply string, header nats.Header, data []byte) error {
+	if ctx.Err() != nil {
+		return contextError(ctx, time.Now())
+	}
+	return c.publish(subject, reply, header, data)
+}
+
+// PublishConfirmed is Publish and a round trip with the broker: without an
+// error the broker has taken the message, and a missing right is
+// permission_denied.
+func (c *Conn) PublishConfirmed(ctx context.Context, subject, reply string, header nats.Header, data []byte) error {
+	if err := c.Publish(ctx, subject, reply, header, data); err != nil {
+		return err
+	}
+	if err := c.Flush(ctx); err != nil {
+		return err
+	}
+	return c.deniedPublish(subject)
+}
+
+// Expect returns a reply subject whose messages go to f, for requests whose
+// answers are gathered while the caller does something else. f runs on the
+// goroutine that serves all replies of the connection and must not block. It
+// may be called once more while release runs. An Expect counts as a waiting
+// call until release is called.
+func (c *Conn) Expect(f func(*nats.Msg)) (reply string, release func(), err error) {
+	s, reply, err := c.mux.take("", f)
+	if err != nil {
+		return "", nil, err
+	}
+	return reply, func() { c.mux.release(s) }, nil
+}
+
+func (c *Conn) subscribeReplies(ctx context.Context) error {
+	subject := c.mux.prefix + "*"
+	sub, err := c.nc.Subscribe(subject, c.mux.deliver)
+	if err == nil {
+		err = sub.SetPendingLimits(maxPendingReplies, maxPendingReplyBytes)
+	}
+	if err != nil {
+		return c.sendError(err, subject)
+	}
+	if err := c.Flush(ctx); err != nil {
+		return err
+	}
+	if err := c.deniedSubscription(subject, ""); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (c *Conn) publish(subject, reply string, header nats.Header, data []byte) error {
+	msg := nats.Msg{Subject: subject, Reply: reply, Header: header, Data: data}
+	if err := c.nc.PublishMsg(&msg); err != nil {
+		if errors.Is(err, nats.ErrMaxPayload) {
+			return c.tooLarge(subject, len(data))
+		}
+		return c.sendError(err, subject)
+	}
+	return nil
+}
+
+func (c *Conn) tooLarge(subject string, size int) *Error {
+	e := Errorf(TooLarge, "%d bytes and their headers on %s are over the broker's limit of %d bytes a message", size, subject, c.MaxPayload())
+	e.End = Refused
+	return e
+}
+
+// sendError translates what nats.go says when it cannot send.
+func (c *Conn) sendError(err error, subject string) *Error {
+	switch {
+	case errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrInvalidMsg):
+		return Errorf(InvalidArgument, "subject %q: %w", subject, err)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return AsError(err)
+	case errors.Is(err, nats.ErrPermissionViolation):
+		return denied(err)
+	}
+	e := c.brokerGone(fmt.Sprintf("the broker is away (%v)", err), RetrySafe)
+	e.cause = err
+	return e
+}
+
+func (c *Conn) brokerGone(text string, retry Retry) *Error {
+	return &Error{Code: Unavailable, End: Broker, Status: Unavailable.Status(), Retry: retry, Message: text}
+}
+
+func nobody(subject string, elapsed time.Duration) *Error {
+	return &Error{
+		Code: Unavailable, End: Nobody, Status: Unavailable.Status(), Retry: RetrySafe,
+		Message: "nobody listens on " + subject, Elapsed: elapsed,
+	}
+}
+
+func contextError(ctx context.Context, start time.Time) *Error {
+	e := *AsError(ctx.Err())
+	if cause := context.Cause(ctx); cause != nil {
+		e.cause = cause
+	}
+	e.Elapsed = time.Since(start)
+	if e.Code == DeadlineExceeded {
+		e.Message = fmt.Sprintf("no answer in time, after %v", e.Elapsed.Round(time.Millisecond))
+	}
+	return &e
+}
