@@ -1,0 +1,2 @@
+// Package codec turns Go values into message bodies and back.
+package codec
