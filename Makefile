@@ -1,0 +1,55 @@
+# mbus: `make` lists the targets. Works with GNU make 3.81 and bash 3.2.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO      ?= go
+BIN     := bin/mbus
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+# A binary built here knows its source tree, which `mbus new` needs as long as
+# the module is published nowhere.
+LDFLAGS := -X main.version=$(VERSION) -X main.source=$(CURDIR)
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOFUMPT  := mvdan.cc/gofumpt@v0.12.0
+
+.PHONY: help build demo run test lint format fuzz bench docs clean
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/mbus
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) .
+
+demo: build ## start a node with the greeter, show what it does, stop it
+	@bash .ci/demo $(BIN)
+
+run: build ## run a node with the greeter until ctrl-C
+	$(BIN) node --demo
+
+test: ## run every test, with the race detector where a C compiler is found
+	@GO='$(GO)' bash .ci/test
+
+lint: ## check format and style
+	$(GO) run $(GOFUMPT) -l . | (! grep .)
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+	GOOS=windows $(GO) vet ./...
+	$(GO) run $(GOLANGCI) run ./...
+
+format: ## format the code
+	$(GO) run $(GOFUMPT) -w .
+
+fuzz: ## fuzz every target, FUZZTIME each (default 30s)
+	@GO='$(GO)' FUZZTIME='$(or $(FUZZTIME),30s)' bash .ci/fuzz
+
+bench: ## benchmarks beside the floor, plain nats.go
+	$(GO) test -run '^$$' -bench . -benchmem ./bus/... ./rpc/... ./pubsub/...
+
+docs: ## regenerate docs/cli.md and the golden files
+	$(GO) test ./cli -run TestReference -update
+
+clean: ## remove what the targets made
+	rm -rf bin
+	$(GO) clean -testcache

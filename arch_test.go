@@ -1,0 +1,226 @@
+// Package main_test holds the rules of the house: who may import whom, where
+// reflection and package state may live, and how long a file may be.
+package main_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	module   = "github.com/mbus-dev/mbus"
+	maxLines = 600
+)
+
+// imports lists, for each of our packages, which of our packages it may use. A
+// folder covers what is below it unless it is listed itself.
+var imports = map[string][]string{
+	".":                   {"cli"},
+	"bus/wire":            {},
+	"bus":                 {"bus/wire"},
+	"bus/codec":           {"bus", "bus/wire"},
+	"bus/bustest":         {"bus", "bus/wire"},
+	"discovery":           {"bus", "bus/wire", "bus/codec"},
+	"discovery/registrar": {"bus", "bus/wire", "bus/codec", "discovery"},
+	"rpc/schema":          {},
+	"rpc":                 {"bus", "bus/wire", "bus/codec", "discovery", "rpc/schema"},
+	"pubsub":              {"bus", "bus/wire", "bus/codec"},
+	"embedded":            {"bus"},
+	"cli":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/registrar", "rpc", "rpc/schema", "pubsub", "embedded", "examples"},
+	"examples":            {"bus", "bus/codec", "discovery", "rpc", "pubsub", "examples"},
+}
+
+// only lists what may be imported in few places.
+var only = map[string][]string{
+	"github.com/nats-io/nats-server": {"embedded", "bus/bustest"},
+	"net/http":                       {"examples"},
+	"reflect":                        {"bus/codec", "rpc/schema", "rpc/register.go", "rpc/handle.go"},
+}
+
+// state lists the only kinds of package variables: compiled patterns, sentinel
+// errors, embedded files, what the linker fills in, and interface checks.
+var stateful = map[string]bool{"sync.Pool": true, "sync.Map": true, "sync.Mutex": true, "sync.Once": true, "map": true, "chan": true}
+
+type source struct {
+	path, dir string
+	file      *ast.File
+	lines     int
+	test      bool
+}
+
+func TestPackagesImportOnlyWhatTheHouseAllows(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		allowed := rule(s.dir)
+		for _, path := range importsOf(s.file) {
+			ours, found := strings.CutPrefix(path, module+"/")
+			if path == module {
+				ours, found = ".", true
+			}
+			if found && ours != s.dir && !within(ours, allowed) {
+				t.Errorf("%s imports %s; %s may import %v", s.path, ours, s.dir, allowed)
+			}
+			for prefix, places := range only {
+				if path != prefix && !strings.HasPrefix(path, prefix+"/") {
+					continue
+				}
+				if !within(s.dir, places) && !within(s.path, places) {
+					t.Errorf("%s imports %s, which belongs in %v", s.path, path, places)
+				}
+			}
+		}
+	}
+}
+
+func TestTestsImportNoExampleAndNoCommand(t *testing.T) {
+	for _, s := range sources(t) {
+		if !s.test || within(s.dir, []string{"cli", "examples", "."}) {
+			continue
+		}
+		for _, path := range importsOf(s.file) {
+			if ours, found := strings.CutPrefix(path, module+"/"); found && within(ours, []string{"cli", "examples"}) {
+				t.Errorf("%s imports %s", s.path, ours)
+			}
+		}
+	}
+}
+
+func TestFilesStayReadable(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.lines > maxLines {
+			t.Errorf("%s has %d lines, over %d: it holds a second concept", s.path, s.lines, maxLines)
+		}
+	}
+}
+
+func TestPackagesKeepNoState(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		for _, decl := range s.file.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
+				t.Errorf("%s has an init function", s.path)
+			}
+			g, ok := decl.(*ast.GenDecl)
+			if !ok || g.Tok != token.VAR {
+				continue
+			}
+			for _, spec := range g.Specs {
+				v := spec.(*ast.ValueSpec)
+				if kind := kindOf(v); stateful[kind] {
+					t.Errorf("%s: package variable %s of kind %s is state", s.path, v.Names[0].Name, kind)
+				}
+				if strings.HasPrefix(v.Names[0].Name, "Default") {
+					t.Errorf("%s: %s: there are no defaults to change", s.path, v.Names[0].Name)
+				}
+			}
+		}
+	}
+}
+
+func sources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	fset := token.NewFileSet()
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "bin" || path == "bench") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		file, err := parser.ParseFile(fset, path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		all = append(all, source{
+			path: filepath.ToSlash(path), dir: filepath.ToSlash(filepath.Dir(path)), file: file,
+			lines: fset.File(file.Pos()).LineCount(), test: strings.HasSuffix(name, "_test.go"),
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 20 {
+		t.Fatalf("found only %d source files", len(all))
+	}
+	return all
+}
+
+// rule finds what a folder may import: its own entry or that of the nearest
+// folder above it.
+func rule(dir string) []string {
+	for at := dir; ; at = filepath.Dir(at) {
+		if allowed, ok := imports[filepath.ToSlash(at)]; ok {
+			return allowed
+		}
+		if at == "." {
+			return nil
+		}
+	}
+}
+
+func within(path string, places []string) bool {
+	for _, place := range places {
+		if path == place || (place == "examples" || strings.Contains(place, "/") || place == "cli") && strings.HasPrefix(path, place+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func importsOf(file *ast.File) []string {
+	var paths []string
+	for _, spec := range file.Imports {
+		if path, err := strconv.Unquote(spec.Path.Value); err == nil {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+func kindOf(v *ast.ValueSpec) string {
+	if v.Type != nil {
+		return typeName(v.Type)
+	}
+	if len(v.Values) == 0 {
+		return ""
+	}
+	switch value := v.Values[0].(type) {
+	case *ast.CompositeLit:
+		return typeName(value.Type)
+	case *ast.CallExpr:
+		if f, ok := value.Fun.(*ast.Ident); ok && f.Name == "make" && len(value.Args) > 0 {
+			return typeName(value.Args[0])
+		}
+	}
+	return ""
+}
+
+func typeName(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.MapType:
+		return "map"
+	case *ast.ChanType:
+		return "chan"
+	case *ast.SelectorExpr:
+		if x, ok := e.X.(*ast.Ident); ok {
+			return x.Name + "." + e.Sel.Name
+		}
+	}
+	return ""
+}
