@@ -26,8 +26,8 @@ type ErrorFrame struct {
 	Detail  []byte // JSON, or empty; not checked here
 }
 
-// CleanMessage makes a message fit for the wire, where it is a header or part of a frame: control characters (newlines
-// too) and bytes that are not UTF-8 become spaces, and what exceeds MaxMessageBytes is cut at a character, with "…".
+// CleanMessage makes a message fit for the wire, where it is a header or part of a frame: control characters, line breaks
+// and bytes that are not UTF-8 become spaces, and what exceeds MaxMessageBytes is cut at a character, with "…".
 func CleanMessage(message string) string {
 	if strings.IndexFunc(message, unprintable) >= 0 {
 		message = strings.Map(func(r rune) rune {
@@ -47,7 +47,9 @@ func CleanMessage(message string) string {
 	return message[:cut] + "…"
 }
 
-func unprintable(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }
+func unprintable(r rune) bool {
+	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == utf8.RuneError
+}
 
 // AppendErrorFrame appends the bytes of e to dst and returns the extended slice. The message goes through CleanMessage,
 // a code longer than MaxCodeBytes is cut.
@@ -99,7 +101,7 @@ func ParseErrorFrame(b []byte) (ErrorFrame, error) {
 	}
 	n := 1 + int(rest[0])
 	e.Code, rest = string(rest[1:n]), rest[n:]
-	message, rest, err := lengthed(rest, "message")
+	message, rest, err := lengthed(rest, "message length")
 	if err != nil {
 		return ErrorFrame{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -315,10 +316,10 @@ func parseMeta(b []byte) ([]Pair, []byte, error) {
 	pairs, size := rest, 0
 	for range count {
 		var key, value []byte
-		if key, rest, err = lengthed(rest, "metadata key"); err != nil {
+		if key, rest, err = lengthed(rest, "metadata key length"); err != nil {
 			return nil, nil, err
 		}
-		if value, rest, err = lengthed(rest, "metadata value"); err != nil {
+		if value, rest, err = lengthed(rest, "metadata value length"); err != nil {
 			return nil, nil, err
 		}
 		if size += len(key) + len(value); size > MaxMetaBytes {
@@ -345,14 +346,15 @@ func parseMeta(b []byte) ([]Pair, []byte, error) {
 	return meta, rest, nil
 }
 
-// lengthed reads a uvarint length and that many bytes, which alias b.
-func lengthed(b []byte, what string) (field, rest []byte, err error) {
-	n, rest, err := uvarint(b, what+" length")
+// lengthed reads a uvarint length and that many bytes, which alias b. length names the field for errors as "<field> length":
+// adding the word here would allocate with every field.
+func lengthed(b []byte, length string) (field, rest []byte, err error) {
+	n, rest, err := uvarint(b, length)
 	if err != nil {
 		return nil, nil, err
 	}
 	if n > uint64(len(rest)) {
-		return nil, nil, fmt.Errorf("%w: %s of %d bytes, %d are left", ErrFrame, what, n, len(rest))
+		return nil, nil, fmt.Errorf("%w: %s of %d bytes, %d are left", ErrFrame, strings.TrimSuffix(length, " length"), n, len(rest))
 	}
 	return rest[:n:n], rest[n:], nil
 }

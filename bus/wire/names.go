@@ -108,7 +108,7 @@ func appendEscaped(dst []byte, name string) []byte {
 // of a foreign service, to be used as it is. (A foreign name such as "user_service" does unescape; only the metadata
 // mbus.name tells it from the mbus service "user.service".)
 func Unescape(token string) (name string, ok bool) {
-	if len(token) > 2*MaxNameBytes {
+	if len(token) > 2*MaxNameBytes || strings.IndexByte(token, '.') >= 0 {
 		return "", false
 	}
 	b := make([]byte, 0, len(token))
@@ -134,9 +134,7 @@ func Unescape(token string) (name string, ok bool) {
 			return "", false
 		}
 	}
-	// A literal dot in the token passes through the loop; the re-escape below is what refuses it.
-	name = string(b)
-	if strings.IndexByte(token, '.') >= 0 || checkName("", name) != nil {
+	if name = string(b); checkName("", name) != nil {
 		return "", false
 	}
 	return name, true

@@ -7,9 +7,8 @@ const Queue = "q"
 
 // Fixed subjects.
 const (
-	AnnounceAll  = "mbus.announce.*.*.*" // pattern: every announcement of every service
-	PaceSubject  = "mbus.registry.pace"  // the registrar says how often to beat
-	AcceptPrefix = "_R_."                // replies as rewritten by a service import between accounts
+	AnnounceAll = "mbus.announce.*.*.*" // pattern: every announcement of every service
+	PaceSubject = "mbus.registry.pace"  // the registrar says how often to beat
 )
 
 const (
@@ -21,6 +20,7 @@ const (
 	registryPrefix = "mbus.registry."
 	cancelPrefix   = "mbus.cancel."
 	srvPrefix      = "$SRV."
+	importPrefix   = "_R_." // reply subjects as the broker rewrites them where one account imports another's service
 )
 
 // Events of an instance, the last token of its announce subjects.
@@ -52,7 +52,13 @@ const (
 // says so but do not check: a caller checks once, with CheckService, CheckMethod and CheckID, where the name comes in.
 
 // CallSubject is where calls of a method go, one instance answers: mbus.rpc.<svc>.<Method>.
-func CallSubject(service, method string) string { return build(callPrefix, service, "", method) }
+func CallSubject(service, method string) string {
+	b := make([]byte, 0, len(callPrefix)+len(service)+len(method)+8)
+	b = append(b, callPrefix...)
+	b = appendEscaped(b, service)
+	b = append(b, '.')
+	return string(append(b, method...))
+}
 
 // NodeSubject is where calls to one instance go: mbus.node.<svc>.<id>.<Method>.
 func NodeSubject(service, id, method string) string { return build(nodePrefix, service, id, method) }
@@ -68,13 +74,13 @@ func StreamSubject(service, id, sid string) string { return build(streamPrefix, 
 func StreamWildcard(service, id string) string { return build(streamPrefix, service, id, "*") }
 
 // UplinkAllowed reports whether the reply subject of an ACCEPT frame may be sent to: it is a stream subject of the
-// instance that was to accept, or a reply subject rewritten by the broker between accounts (AcceptPrefix). Anything else
-// would let an instance direct its caller's frames at a third party.
+// instance that was to accept, or a reply subject rewritten by the broker between accounts (_R_.). Anything else would let
+// an instance direct its caller's frames at a third party.
 func UplinkAllowed(subject, service, id string) bool {
 	if rest, ok := strings.CutPrefix(subject, build(streamPrefix, service, id, "")); ok {
 		return oneToken(rest)
 	}
-	rest, ok := strings.CutPrefix(subject, AcceptPrefix)
+	rest, ok := strings.CutPrefix(subject, importPrefix)
 	return ok && rest != "" && !strings.ContainsAny(rest, "*> \t\r\n")
 }
 
@@ -114,16 +120,14 @@ func RegistrySubject(op string) string { return registryPrefix + op }
 // CancelSubject is where the connection conn (Conn.ID, the header Mbus-Conn) says which of its calls to stop.
 func CancelSubject(conn string) string { return cancelPrefix + conn }
 
-// build joins prefix, the escaped service, the escaped id (left out if "") and last.
+// build joins prefix, the escaped service, the escaped id and last.
 func build(prefix, service, id, last string) string {
 	b := make([]byte, 0, len(prefix)+len(service)+len(id)+len(last)+16)
 	b = append(b, prefix...)
 	b = appendEscaped(b, service)
 	b = append(b, '.')
-	if id != "" {
-		b = appendEscapedID(b, id)
-		b = append(b, '.')
-	}
+	b = appendEscapedID(b, id)
+	b = append(b, '.')
 	return string(append(b, last...))
 }
 
