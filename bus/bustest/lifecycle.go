@@ -1,0 +1,7 @@
+package bustest
+
+import "time"
+
+const lifecycleGrace = 10 * time.Second
+
+type lifecycle struct{ grace time.Duration }
