@@ -40,6 +40,7 @@ func isConfig(err error) bool {
 	}
 	return errors.Is(err, nats.ErrClientCertOrRootCAsRequired) ||
 		strings.HasPrefix(err.Error(), "nats: error parsing") ||
+		strings.HasPrefix(err.Error(), "nats: failed to parse") ||
 		strings.HasPrefix(err.Error(), "nats: error loading") ||
 		strings.HasPrefix(err.Error(), "nats: invalid")
 }

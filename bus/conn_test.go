@@ -1,0 +1,140 @@
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/bustest"
+)
+
+// closedPort returns an address of this machine on which nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestConnectFailsFastWithoutABroker(t *testing.T) {
+	start := time.Now()
+	_, err := bus.Connect(t.Context(), bus.Config{URL: "nats://user:secret@" + closedPort(t), FailFast: true})
+	e, ok := errors.AsType[*bus.Error](err)
+	if !ok || e.Code != bus.Unavailable || e.End != bus.Broker {
+		t.Fatalf("got %v, want unavailable with End Broker", err)
+	}
+	if !strings.Contains(err.Error(), "mbus node") || strings.Contains(err.Error(), "secret") {
+		t.Errorf("the text must say what to do and keep the password: %v", err)
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("took %v, want within a second", took)
+	}
+}
+
+func TestConnectWaitsForABroker(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		b.Stop()
+		var log strings.Builder
+		cfg := b.Config()
+		cfg.Logger = zerolog.New(&log)
+		time.AfterFunc(12*time.Second, b.Start)
+		start := time.Now()
+		conn, err := bus.Connect(bustest.Context(t), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(t.Context())
+		if took := time.Since(start); took < 12*time.Second || took > 12500*time.Millisecond {
+			t.Errorf("connected after %v, want soon after 12s", took)
+		}
+		if lines := strings.Count(log.String(), "no broker yet"); lines != 3 {
+			t.Errorf("%d lines in 12s, want one per 5s:\n%s", lines, log.String())
+		}
+	})
+}
+
+func TestConnectEndsWithItsContext(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		b.Stop()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := bus.Connect(ctx, b.Config())
+		if !errors.Is(err, bus.Broker) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want End Broker and the deadline", err)
+		}
+	})
+}
+
+func TestConnectIsToldWhatIsWrong(t *testing.T) {
+	notThere := filepath.Join(t.TempDir(), "none")
+	junk := filepath.Join(t.TempDir(), "junk")
+	if err := os.WriteFile(junk, []byte("junk"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]bus.Config{
+		"a prefix without _":       {InboxPrefix: "inbox"},
+		"a creds file not there":   {Creds: notThere},
+		"an authority not there":   {TLSCAFile: notThere},
+		"an authority that is bad": {TLSCAFile: junk},
+		"a certificate not there":  {TLSCertFile: notThere, TLSKeyFile: notThere},
+		"an illegal address":       {URL: "nats://%zz"},
+	}
+	for name, cfg := range tests {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		if cfg.URL == "" {
+			cfg.URL = "nats://" + closedPort(t)
+		}
+		_, err := bus.Connect(ctx, cfg)
+		cancel()
+		if !errors.Is(err, bus.InvalidArgument) {
+			t.Errorf("%s: got %v, want invalid_argument at once", name, err)
+		}
+	}
+}
+
+func TestConnectWithWrongCredentialsIsRefusedAtOnce(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		cfg := b.Config()
+		cfg.User, cfg.Password = "guest", "wrong"
+		_, err := bus.Connect(bustest.Context(t), cfg)
+		if !errors.Is(err, bus.Unauthenticated) || !errors.Is(err, bus.Refused) {
+			t.Errorf("got %v, want unauthenticated", err)
+		}
+	}, bustest.WithUser("guest", "pw", nil))
+}
+
+func TestChangedTellsOfLossAndReturn(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		conn := b.Conn(t)
+		server, client := conn.Identity()
+		if server == "" || client == 0 {
+			t.Errorf("identity %q %d", server, client)
+		}
+		changed := conn.Changed()
+		b.Stop()
+		<-changed
+		if conn.Connected() {
+			t.Error("still connected after the broker stopped")
+		}
+		b.Start()
+		b.Await(t, conn)
+		if again, _ := conn.Identity(); again == server {
+			t.Errorf("identity %q is that of the broker before", again)
+		}
+		if err := conn.Close(bustest.Context(t)); err != nil {
+			t.Error(err)
+		}
+		<-conn.Closed()
+	})
+}
