@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 const (
 	bootLimit  = 10 * time.Second
 	closeLimit = 10 * time.Second
+	afterglow  = 20 * time.Millisecond
 )
 
 // A Bus is one broker, a real nats-server in this process, for one test. It
@@ -141,6 +144,30 @@ func (b *Bus) Await(t testing.TB, conns ...*bus.Conn) {
 	}
 }
 
+// Subscriptions returns what conn subscribes to, as the broker sees it: sorted
+// subjects, each followed by its queue group if it has one. A connection without
+// the broker has none.
+func (b *Bus) Subscriptions(t testing.TB, conn *bus.Conn) []string {
+	t.Helper()
+	srv := b.Server()
+	_, client := conn.Identity()
+	if srv == nil || client == 0 {
+		return nil
+	}
+	list, err := srv.Connz(&server.ConnzOptions{CID: client, SubscriptionsDetail: true})
+	if err != nil {
+		t.Fatalf("ask the broker for subscriptions: %v", err)
+	}
+	var subs []string
+	for _, c := range list.Conns {
+		for _, s := range c.SubsDetail {
+			subs = append(subs, strings.TrimSpace(s.Subject+" "+s.Queue))
+		}
+	}
+	slices.Sort(subs)
+	return subs
+}
+
 // Stop ends the broker: every connection is closed at once, and new ones fail
 // until Start. Stopping twice is allowed.
 func (b *Bus) Stop() {
@@ -212,4 +239,8 @@ func (b *Bus) end() {
 	b.Stop()
 	close(b.ending)
 	b.wires.Wait()
+	if b.virtual {
+		// nats.go polls while it drains, and looks once more after the end.
+		time.Sleep(afterglow)
+	}
 }

@@ -145,8 +145,8 @@ type Filter struct {
 	pattern string
 	lost    bool
 	delay   time.Duration
-	left    int           // under link.mu; negative = no bound
-	count   int           // under link.mu
+	left    int // under link.mu; negative = no bound
+	count   int // under link.mu
 }
 
 // Drop loses the first max messages in one direction whose subject matches the

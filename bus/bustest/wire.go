@@ -4,14 +4,18 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 )
 
 const (
 	// maxUnsent bounds what a client has written and the broker has not read.
-	// At the bound the connection breaks.
-	maxUnsent = 64 << 20
+	// At the bound the connection breaks. From muchUnsent on a writer gives way
+	// to the broker, as long as that reads.
+	maxUnsent  = 32 << 20
+	muchUnsent = 1 << 20
+	patience   = 1000
 	// lingering is how long a closed connection still tries to get rid of it.
 	lingering = time.Second
 )
@@ -71,6 +75,7 @@ func (w *wire) run() {
 
 // Write keeps a copy of p to send.
 func (w *wire) Write(p []byte) (int, error) {
+	w.giveWay()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err == nil && len(w.unsent)+len(p) > maxUnsent {
@@ -86,6 +91,25 @@ func (w *wire) Write(p []byte) (int, error) {
 	w.unsent = append(w.unsent, p...)
 	w.wake()
 	return len(p), nil
+}
+
+// giveWay lets others run while there is much to send and it gets less. It must
+// not block; see wire.
+func (w *wire) giveWay() {
+	last := 0
+	for idle := 0; idle < patience; idle++ {
+		w.mu.Lock()
+		now := len(w.unsent)
+		w.mu.Unlock()
+		if now < muchUnsent {
+			return
+		}
+		if now < last {
+			idle = 0
+		}
+		last = now
+		runtime.Gosched()
+	}
 }
 
 // Read reads what the broker has sent.
