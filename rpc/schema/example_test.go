@@ -1,0 +1,133 @@
+package schema_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/mbus-dev/mbus/rpc/schema"
+)
+
+type HelloRequest struct {
+	Name  string     `json:"name" jsonschema:"required,minLength=1"`
+	Tags  []string   `json:"tags,omitempty" jsonschema_description:"anything you like"`
+	Reply *time.Time `json:"reply,omitempty"`
+}
+
+type Order struct {
+	ID    uint64            `json:"id"`
+	Items []OrderItem       `json:"items"`
+	Notes map[string]string `json:"notes"`
+}
+
+type OrderItem struct {
+	Price float64     `json:"price"`
+	Parts []OrderItem `json:"parts"`
+}
+
+func ExampleFor() {
+	s, err := schema.For[HelloRequest]()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var body bytes.Buffer
+	if err := json.Indent(&body, s.Body, "", " "); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(s.Hash)
+	fmt.Println(body.String())
+	// Output:
+	// 724r5sedqfryybfq6syo
+	// {
+	//  "$schema": "https://json-schema.org/draft/2020-12/schema",
+	//  "title": "HelloRequest",
+	//  "type": "object",
+	//  "properties": {
+	//   "name": {
+	//    "type": "string",
+	//    "minLength": 1
+	//   },
+	//   "tags": {
+	//    "description": "anything you like",
+	//    "type": [
+	//     "array",
+	//     "null"
+	//    ],
+	//    "items": {
+	//     "type": "string"
+	//    }
+	//   },
+	//   "reply": {
+	//    "type": [
+	//     "string",
+	//     "null"
+	//    ],
+	//    "format": "date-time"
+	//   }
+	//  },
+	//  "required": [
+	//   "name"
+	//  ]
+	// }
+}
+
+func ExampleOf_unwritable() {
+	type Bad struct {
+		Done chan bool
+	}
+	_, err := schema.Of(reflect.TypeFor[Bad]())
+	fmt.Println(err)
+	// Output:
+	// schema: Bad.Done: chan bool cannot be written as JSON: use another type, or leave the field out with the tag json:"-"
+}
+
+func ExampleSkeleton() {
+	s, err := schema.For[Order]()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	request, err := schema.Skeleton(s.Body)
+	fmt.Println(string(request), err)
+	// Output:
+	// {"id":0,"items":[{"price":0,"parts":[]}],"notes":{}} <nil>
+}
+
+func ExampleFields() {
+	s, err := schema.For[Order]()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fields, err := schema.Fields(s.Body)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, f := range fields {
+		fmt.Println(strings.Repeat("  ", f.Depth)+f.Name, f.Type)
+	}
+	// Output:
+	// id uint64
+	// items []OrderItem
+	//   price float64
+	//   parts []OrderItem
+	// notes map[string]string
+}
+
+func ExampleSet() {
+	var set schema.Set
+	hash, err := set.Add(reflect.TypeFor[OrderItem]())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	body, ok := set.Body(hash)
+	fmt.Println(ok, schema.Verify(hash, body), len(set.Hashes()))
+	// Output: true <nil> 1
+}
