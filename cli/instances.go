@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/codec"
+	"github.com/mbus-dev/mbus/discovery"
+	"github.com/mbus-dev/mbus/rpc"
+)
+
+// maxAsked is how many instances are asked at the same time.
+const maxAsked = 64
+
+// An asked is what one instance answered.
+type asked struct {
+	node   discovery.Node
+	answer json.RawMessage
+	err    *bus.Error
+}
+
+// askAll calls a method on every instance of a service and returns the answers
+// in the order of the instances, by version.
+func (s *session) askAll(ctx context.Context, conn *bus.Conn, service, method string) ([]discovery.Service, map[string]asked, error) {
+	services, err := lookUp(ctx, conn, service)
+	if err != nil {
+		return nil, nil, err
+	}
+	client := s.client(conn)
+	answers := map[string]asked{}
+	var mu sync.Mutex
+	var work sync.WaitGroup
+	slots := make(chan struct{}, maxAsked)
+	for _, version := range services {
+		for _, node := range version.Nodes {
+			slots <- struct{}{}
+			work.Go(func() {
+				defer func() { <-slots }()
+				a := askOne(ctx, client, service, method, node)
+				mu.Lock()
+				defer mu.Unlock()
+				answers[node.ID] = a
+			})
+		}
+	}
+	work.Wait()
+	return services, answers, callError(ctx, context.Cause(ctx))
+}
+
+func askOne(ctx context.Context, client *rpc.Client, service, method string, node discovery.Node) asked {
+	if node.Port != 0 {
+		return asked{node: node, err: bus.Errorf(bus.Unimplemented, "it is not on the bus: ask %s:%d itself", node.Address, node.Port)}
+	}
+	res, err := client.Do(ctx, &rpc.Request{
+		Service: service, Method: method, Instance: instanceID(service, node.ID),
+		Codec: codec.JSON, Body: []byte("{}"), Idempotent: true,
+	})
+	if err != nil {
+		return asked{node: node, err: bus.AsError(err)}
+	}
+	return asked{node: node, answer: res.Body}
+}
+
+// where is the column address:port.
+func where(n discovery.Node) string {
+	if n.Port == 0 {
+		return n.Address
+	}
+	return n.Address + ":" + strconv.Itoa(n.Port)
+}
+
+// oneLine makes an error fit into a table.
+func oneLine(e *bus.Error) string {
+	text := e.Code.String()
+	if e.Message != "" {
+		text += ": " + e.Message
+	}
+	return strings.Join(strings.Fields(text), " ")
+}

@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/wire"
+)
+
+type subscribeCommand struct {
+	Topic     string `arg:"" help:"Topic, or a pattern: * stands for one part, > at the end for all that follow."`
+	Group     string `placeholder:"NAME" help:"Share the events with all others who subscribe with this group: each event goes to one of them."`
+	Count     int    `placeholder:"N" help:"End after this many events."`
+	JSONLines bool   `name:"json-lines" help:"Print one JSON object per event: topic, time, headers and data. --output json does the same."`
+}
+
+// Help explains what the one-line summary cannot.
+func (*subscribeCommand) Help() string {
+	return `Each event is printed as it came, followed by a line break. The command waits
+for events until it is interrupted or has --count of them, however long that is;
+it also outlasts a broker that restarts.
+
+    mbus subscribe user.created
+    mbus subscribe 'user.>' --group mailer --json-lines`
+}
+
+// lastEvents is how long an interrupted command prints what it has received.
+const lastEvents = time.Second
+
+// Run prints events.
+func (c *subscribeCommand) Run(ctx context.Context, s *session) error {
+	if err := wire.CheckPattern(c.Topic); err != nil {
+		return usagef("%v", err)
+	}
+	if strings.ContainsAny(c.Group, " \t\r\n") {
+		return usagef("--group %q: a group is one word", c.Group)
+	}
+	if c.Count < 0 {
+		return usagef("--count %d is negative", c.Count)
+	}
+	conn, done, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	p := &eventPrinter{session: s, command: c, ended: make(chan struct{})}
+	sub, err := conn.Subscribe(ctx, c.Topic, c.Group, bus.Limits{}, p.print)
+	if err != nil {
+		return err
+	}
+	log := s.logger(zerolog.WarnLevel)
+	log.Info().Str("topic", c.Topic).Msg("listening")
+	s.begin("listening on " + c.Topic)
+	defer s.endProgress()
+	select {
+	case <-p.ended:
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastEvents)
+	defer cancel()
+	err = sub.Drain(last)
+	if n := sub.Dropped(); n > 0 {
+		s.warn("%d events came faster than they could be printed and were lost", n)
+	}
+	if p.err != nil {
+		return p.err
+	}
+	return err
+}
+
+// An eventPrinter prints events on the goroutine of the subscription. err is
+// read once that has ended.
+type eventPrinter struct {
+	session *session
+	command *subscribeCommand
+	printed int
+	err     error
+	ended   chan struct{}
+	once    sync.Once
+}
+
+func (p *eventPrinter) print(m *nats.Msg) {
+	if p.err != nil || p.command.Count > 0 && p.printed == p.command.Count {
+		return
+	}
+	if p.command.JSONLines || p.session.json() {
+		p.err = p.session.printLine(newEventLine(m, time.Now()))
+	} else {
+		p.err = p.session.printf("%s\n", m.Data)
+	}
+	p.printed++
+	if p.err != nil || p.printed == p.command.Count {
+		p.once.Do(func() { close(p.ended) })
+	}
+}
+
+// An eventLine is an event in the output of --json-lines. Data is the event's
+// JSON, or a string if it is text of another kind; Base64 is for what is
+// neither.
+type eventLine struct {
+	Topic   string              `json:"topic"`
+	Time    string              `json:"time"`
+	Headers map[string][]string `json:"headers,omitempty"`
+	Data    any                 `json:"data,omitempty"`
+	Base64  string              `json:"base64,omitempty"`
+}
+
+func newEventLine(m *nats.Msg, now time.Time) eventLine {
+	line := eventLine{Topic: m.Subject, Time: stamp(now), Headers: m.Header}
+	switch {
+	case json.Valid(m.Data) && utf8.Valid(m.Data):
+		line.Data = json.RawMessage(m.Data)
+	case utf8.Valid(m.Data):
+		line.Data = string(m.Data)
+	default:
+		line.Base64 = base64.StdEncoding.EncodeToString(m.Data)
+	}
+	return line
+}
+
+// stamp is a moment as the JSON output has it: RFC 3339 with milliseconds.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
