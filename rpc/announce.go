@@ -1,0 +1,61 @@
+package rpc
+
+import (
+	"maps"
+
+	"github.com/mbus-dev/mbus/discovery"
+)
+
+// metaIdempotent is the endpoint metadata by which a method declares that it
+// may run twice, "true" or absent.
+const metaIdempotent = "idempotent"
+
+// metaAddress is the metadata of ServerConfig.Advertise.
+const metaAddress = "address"
+
+// newAnnouncer prepares what discovery says of the server.
+func (s *Server) newAnnouncer() (*discovery.Announcer, error) {
+	metadata := maps.Clone(s.cfg.Metadata)
+	if s.cfg.Advertise != "" {
+		if metadata == nil {
+			metadata = make(map[string]string, 1)
+		}
+		metadata[metaAddress] = s.cfg.Advertise
+	}
+	var endpoints []discovery.Endpoint
+	for _, e := range s.order {
+		if e.opts.internal {
+			continue
+		}
+		endpoints = append(endpoints, discovery.Endpoint{
+			Name: e.method, Kind: discovery.KindUnary,
+			Request: e.request.Hash, Response: e.answer.Hash, Metadata: e.metadata(),
+		})
+	}
+	return discovery.NewAnnouncer(s.conn, discovery.AnnouncerConfig{
+		Name: s.cfg.Name, ID: s.id, Version: s.cfg.Version, Metadata: metadata, Endpoints: endpoints,
+		Interval: s.cfg.BeatInterval, Load: s.load, Stats: s.announcedStats, Logger: s.log,
+	})
+}
+
+// load is the share of Concurrency that is at work, in percent.
+func (s *Server) load() (percent, inFlight int) {
+	n := int(s.atWork.Load())
+	return min(100, n*100/s.cfg.Concurrency), n
+}
+
+// announcedStats is what $SRV.STATS tells.
+func (s *Server) announcedStats() []discovery.EndpointStats {
+	var all []discovery.EndpointStats
+	for _, e := range s.order {
+		if e.opts.internal {
+			continue
+		}
+		n := e.counter.read(e.method)
+		all = append(all, discovery.EndpointStats{
+			Method: n.Name, Requests: n.Requests, Errors: n.Errors, LastError: n.LastError, Processing: n.Processing,
+			Data: map[string]any{"refused": n.Refused, "p50": n.P50, "p99": n.P99},
+		})
+	}
+	return all
+}

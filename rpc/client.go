@@ -1,0 +1,232 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nuid"
+	"github.com/rs/zerolog"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/codec"
+	"github.com/mbus-dev/mbus/bus/wire"
+)
+
+const (
+	defaultTimeout = 5 * time.Second
+	defaultRetries = 3
+)
+
+// ClientConfig configures a Client. The zero value works.
+type ClientConfig struct {
+	// Timeout bounds a call whose context has no deadline. 0 means 5 s,
+	// negative means no bound: then the server's own limit ends the call.
+	Timeout time.Duration
+	// Retries is how many more times a call is sent when that is safe: when
+	// nobody listened, or an overloaded instance turned it away. A call that
+	// got no answer is sent again only if it is idempotent. 0 means 3, negative
+	// means none.
+	Retries int
+	// Middleware wraps every call, with all its tries; the first is the
+	// outermost.
+	Middleware []Middleware
+	// From is the name that calls carry as their origin. "" means the service
+	// whose handler is calling, if there is one.
+	From string
+	// Forward lists the metadata that a call made in a handler takes over from
+	// the request being served, unless it sets them itself. What belongs to a
+	// trace is always passed on, anything else never.
+	Forward []string
+	// Local lists servers of this program, on the same connection. Calls to
+	// their services skip the broker; middleware, deadlines, statistics, limits
+	// and encoding stay as they are. A server that is not serving, or is
+	// draining, is called through the bus.
+	Local []*Server
+	// Logger gets what no caller can be told. The zero value is silent.
+	Logger zerolog.Logger
+}
+
+// A Client calls services. It may be used from any goroutine. One client for a
+// connection is enough; it learns about the services that it calls.
+type Client struct {
+	conn  *bus.Conn
+	cfg   ClientConfig
+	plan  *codec.Plan
+	peers *peers
+	local map[string]*Server
+	run   HandlerFunc // middleware around roundTrip
+
+	token   string // where this client says that it has given up
+	pairs   []wire.Pair
+	seq     atomic.Uint64
+	buffers buffers
+}
+
+// NewClient returns a client. It panics when a Local server is on another
+// connection.
+func NewClient(conn *bus.Conn, cfg ClientConfig) *Client {
+	if conn == nil {
+		panic("rpc: NewClient without a connection")
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = defaultTimeout
+	}
+	switch {
+	case cfg.Retries == 0:
+		cfg.Retries = defaultRetries
+	case cfg.Retries < 0:
+		cfg.Retries = 0
+	}
+	c := &Client{conn: conn, cfg: cfg, plan: codec.NewPlan(), peers: newPeers(conn), token: nuid.Next()}
+	c.pairs = []wire.Pair{{Key: wire.HeaderConn, Value: c.token}}
+	if len(cfg.Local) > 0 {
+		c.local = make(map[string]*Server, len(cfg.Local))
+	}
+	for _, s := range cfg.Local {
+		if s.conn != conn {
+			panic(fmt.Sprintf("rpc: NewClient: the Local server %s is on another connection", s.cfg.Name))
+		}
+		c.local[s.cfg.Name] = s
+	}
+	c.run = chain(c.roundTrip, cfg.Middleware)
+	return c
+}
+
+// Close frees what the client listens to for knowledge of services. It matters
+// only where the connection lives on; calls still work afterwards, plainly.
+func (c *Client) Close(ctx context.Context) error { return c.peers.close(ctx) }
+
+// Do sends a request as it is and returns the answer as it is. Service and
+// Method are required; Codec is what Body is in. The typed functions are made of
+// Do: what Do cannot, nobody can.
+//
+// The error is a *bus.Error that says how the call ended; the package
+// documentation has the list.
+func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
+	own := *req
+	return c.do(ctx, &own)
+}
+
+// do is Do for a request that belongs to it.
+func (c *Client) do(ctx context.Context, req *Request) (*Response, error) {
+	start := time.Now()
+	if err := checkTarget(req); err != nil {
+		return nil, c.explain(err, req, start)
+	}
+	if !req.Codec.Valid() {
+		req.Codec = codec.JSON
+	}
+	req.Attempt = 1
+	c.inherit(ctx, req)
+	if _, bounded := ctx.Deadline(); !bounded && c.cfg.Timeout > 0 {
+		limited, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+		defer cancel()
+		ctx = limited
+	}
+	res, err := c.run(ctx, req)
+	if err != nil {
+		return nil, c.explain(err, req, start)
+	}
+	if res == nil {
+		res = &Response{Codec: codec.JSON} // middleware may answer so
+	}
+	return res, nil
+}
+
+// inherit takes over what the request being served, if ctx is a handler's,
+// passes on.
+func (c *Client) inherit(ctx context.Context, req *Request) {
+	serving := RequestFrom(ctx)
+	if req.From == "" {
+		req.From = c.cfg.From
+		if req.From == "" && serving != nil {
+			req.From = serving.Service
+		}
+	}
+	if serving == nil || len(serving.Meta) == 0 {
+		return
+	}
+	copied := false
+	take := func(name string) {
+		v, ok := serving.Meta[name]
+		if !ok {
+			return
+		}
+		if _, own := req.Meta[name]; own {
+			return
+		}
+		if !copied {
+			copied = true
+			if req.Meta = req.Meta.clone(); req.Meta == nil {
+				req.Meta = make(Metadata)
+			}
+		}
+		req.Meta[name] = v
+	}
+	// A new parent without its state, or the other way round, is no trace.
+	if _, own := req.Meta[wire.HeaderTraceparent]; !own {
+		take(wire.HeaderTraceparent)
+		take(wire.HeaderTracestate)
+	}
+	take(wire.HeaderBaggage)
+	for _, name := range c.cfg.Forward {
+		take(name)
+	}
+}
+
+// explain makes an error say which call it is about.
+func (c *Client) explain(err error, req *Request, start time.Time) error {
+	e := *bus.AsError(err)
+	e.Service, e.Method = req.Service, req.Method
+	if e.Instance == "" {
+		e.Instance = req.Instance
+	}
+	e.Elapsed = time.Since(start)
+	return &e
+}
+
+// checkTarget refuses names that must not become subjects.
+func checkTarget(req *Request) error {
+	if err := wire.CheckService(req.Service); err != nil && !isToken(req.Service) {
+		return bus.Errorf(bus.InvalidArgument, "%w", err)
+	}
+	if err := wire.CheckMethod(req.Method); err != nil && !isToken(req.Method) {
+		return bus.Errorf(bus.InvalidArgument, "%w", err)
+	}
+	if req.Instance == "" {
+		return nil
+	}
+	if err := wire.CheckID(req.Instance); err != nil {
+		return bus.Errorf(bus.InvalidArgument, "%w", err)
+	}
+	return nil
+}
+
+// roundTrip is what the client's middleware is wrapped around.
+func (c *Client) roundTrip(ctx context.Context, req *Request) (*Response, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if s := c.local[req.Service]; s != nil && (req.Instance == "" || req.Instance == s.id) {
+		res, failure, served := s.serveHere(ctx, req)
+		if served {
+			return res, orNil(failure)
+		}
+	}
+	p := c.peers.get(req.Service)
+	if req.Idempotent && c.cfg.Retries > 0 {
+		return c.insist(ctx, p, req)
+	}
+	res, failure := c.try(ctx, p, req)
+	return res, orNil(failure)
+}
+
+// orNil keeps a nil *bus.Error from becoming an error that is not nil.
+func orNil(e *bus.Error) error {
+	if e == nil {
+		return nil
+	}
+	return e
+}

@@ -1,0 +1,214 @@
+package rpc
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/codec"
+	"github.com/mbus-dev/mbus/bus/wire"
+)
+
+// An inbound is one call that came from the bus, on its way through the server.
+type inbound struct {
+	ep      *endpoint
+	msg     *nats.Msg
+	arrived time.Time
+
+	framed  bool   // the caller speaks frames, and is answered so
+	seq     uint64 // of its frame
+	timeout time.Duration
+	timed   bool   // the caller said how long it waits
+	conn    string // of the caller, to hear of a cancel
+	request Request
+	ctx     callContext
+
+	res     *Response
+	failure *bus.Error
+}
+
+// receive takes a message that asks for the endpoint. It runs on the goroutine
+// that receives every call of the connection.
+func (e *endpoint) receive(m *nats.Msg) {
+	s := e.srv
+	if !wire.ReplyAllowed(m.Reply) {
+		s.dropped.Add(1)
+		return
+	}
+	c := &inbound{ep: e, msg: m, arrived: time.Now()}
+	if failure := s.enter(e); failure != nil {
+		e.counter.refused.Add(1)
+		_ = c.parse() // for the spelling of the answer alone
+		c.reply(nil, failure)
+		return
+	}
+	if e.opts.inline {
+		c.serve()
+		return
+	}
+	s.workers.run(c)
+}
+
+// serve answers the call.
+func (c *inbound) serve() {
+	returned := false
+	defer func() {
+		if !returned {
+			c.failure = c.ep.vanished()
+		}
+		c.reply(c.res, c.failure)
+		c.ep.srv.leave()
+	}()
+	c.res, c.failure = c.answer()
+	returned = true
+}
+
+func (c *inbound) answer() (*Response, *bus.Error) {
+	s := c.ep.srv
+	if err := c.parse(); err != nil {
+		c.ep.counter.done(time.Since(c.arrived))
+		return nil, c.ep.failed(err)
+	}
+	deadline := c.arrived.Add(s.cfg.Timeout)
+	if c.timed && c.timeout < s.cfg.Timeout {
+		deadline = c.arrived.Add(c.timeout)
+	}
+	if !time.Now().Before(deadline) {
+		c.ep.counter.done(time.Since(c.arrived))
+		return nil, c.ep.failed(bus.Errorf(bus.DeadlineExceeded, "the caller's time was over before %s could begin", c.ep.method))
+	}
+	c.ctx.parent, c.ctx.deadline, c.ctx.request = s.base, deadline, &c.request
+	if c.conn != "" {
+		c.ctx.cancels, c.ctx.caller = s.cancels, c.conn
+		if c.ctx.key.id = c.request.ID; c.framed {
+			c.ctx.key = callKey{seq: c.seq}
+		}
+	}
+	return c.ep.call(&c.ctx, c.arrived)
+}
+
+// parse reads the message into the request.
+func (c *inbound) parse() error {
+	c.request.Service, c.request.Method, c.request.Instance = c.ep.srv.cfg.Name, c.ep.method, c.ep.srv.id
+	c.request.Attempt = 1
+	c.framed = wire.IsFrame(c.msg.Data) && len(c.msg.Header[wire.HeaderContentType]) == 0
+	if len(c.msg.Header) > 0 {
+		if err := checkHeader(c.msg.Header); err != nil {
+			return err
+		}
+	}
+	if c.framed {
+		return c.parseFrame()
+	}
+	return c.parsePlain()
+}
+
+func (c *inbound) parseFrame() error {
+	f, err := wire.ParseFrame(c.msg.Data)
+	if err != nil {
+		return brokenFrame(err, f)
+	}
+	c.seq = f.Seq
+	switch f.Type {
+	case wire.FrameCall:
+	case wire.FrameOpen:
+		return bus.Errorf(bus.Unimplemented, "%s is not a stream; call it", c.ep.method)
+	default:
+		return bus.Errorf(bus.InvalidArgument, "a frame of type %s is not a request", f.Type)
+	}
+	if f.More {
+		return bus.Errorf(bus.Unimplemented, "%s does not take requests in parts", c.ep.method)
+	}
+	c.request.Codec, c.request.Body = codec.Codec(f.Codec), f.Payload
+	if f.Codec == wire.CodecNone {
+		c.request.Codec = codec.JSON
+	} else if !c.request.Codec.Valid() {
+		return bus.Errorf(bus.Unimplemented, "codec %d is not known: 1 JSON, 2 msgpack, 3 protobuf and 4 raw are", f.Codec)
+	}
+	if f.Timeout != 0 {
+		c.timed, c.timeout = true, max(0, f.Timeout)
+	}
+	for _, p := range f.Meta {
+		if p.Key == wire.HeaderContentType || p.Key == wire.HeaderTimeout {
+			continue // the frame has fields for them
+		}
+		if err := c.control(p.Key, p.Value); err != nil {
+			return err
+		}
+	}
+	c.request.Meta = metadataOfPairs(f.Meta)
+	return nil
+}
+
+func brokenFrame(err error, f wire.Frame) error {
+	if f.Version != 0 && f.Version != wire.Version {
+		return bus.Errorf(bus.Unimplemented, "frame version %d is not known here, version %d is", f.Version, wire.Version)
+	}
+	return bus.Errorf(bus.InvalidArgument, "the request is a broken frame: %w", err)
+}
+
+func (c *inbound) parsePlain() error {
+	c.request.Codec, c.request.Body = codec.JSON, c.msg.Data
+	if len(c.msg.Header) == 0 {
+		return nil
+	}
+	for name, values := range c.msg.Header {
+		if !controls(name) {
+			continue
+		}
+		if len(values) != 1 {
+			return bus.Errorf(bus.InvalidArgument, "the header %s is there %d times; send it once", name, len(values))
+		}
+		if err := c.control(name, values[0]); err != nil {
+			return err
+		}
+	}
+	c.request.Meta = metadataOfHeader(c.msg.Header)
+	return nil
+}
+
+// controls reports whether a header of exactly this name steers the call.
+// Other spellings of these names are neither obeyed nor passed on.
+func controls(name string) bool {
+	switch name {
+	case wire.HeaderContentType, wire.HeaderTimeout, wire.HeaderID, wire.HeaderConn, wire.HeaderAttempt, wire.HeaderFrom, wire.HeaderStream:
+		return true
+	}
+	return false
+}
+
+// control obeys a header that steers the call, or the metadata of that name in
+// a frame.
+func (c *inbound) control(name, value string) error {
+	switch name {
+	case wire.HeaderContentType:
+		got, err := codec.Parse(value)
+		if err != nil {
+			return err
+		}
+		c.request.Codec = got
+	case wire.HeaderTimeout:
+		d, err := wire.ParseTimeout(value)
+		if err != nil {
+			return bus.Errorf(bus.InvalidArgument, "%w", err)
+		}
+		c.timed, c.timeout = true, d
+	case wire.HeaderID:
+		c.request.ID = value
+	case wire.HeaderConn:
+		c.conn = value
+	case wire.HeaderAttempt:
+		n, err := strconv.ParseUint(value, 10, 16)
+		if err != nil || n == 0 {
+			return bus.Errorf(bus.InvalidArgument, "%s: want a count from 1", wire.HeaderAttempt)
+		}
+		c.request.Attempt = int(n)
+	case wire.HeaderFrom:
+		c.request.From = value
+	case wire.HeaderStream:
+		return bus.Errorf(bus.Unimplemented, "%s is not a stream; call it without %s", c.ep.method, wire.HeaderStream)
+	}
+	return nil
+}

@@ -1,0 +1,211 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/codec"
+	"github.com/mbus-dev/mbus/bus/wire"
+)
+
+// send sends the request once and waits for the answer.
+func (c *Client) send(ctx context.Context, p *peer, req *Request) (*Response, *bus.Error) {
+	pairs, err := c.control(ctx, req)
+	if err != nil {
+		return nil, bus.AsError(err)
+	}
+	subject := ""
+	switch foreign := p.foreignSubject(req); {
+	case foreign != "":
+		return c.sendForeign(ctx, foreign, req)
+	case req.Instance != "":
+		subject = wire.NodeSubject(req.Service, req.Instance, req.Method)
+	default:
+		subject = p.subject(req.Method)
+	}
+	if p.frames() {
+		return c.sendFrame(ctx, p, subject, req, pairs)
+	}
+	return c.sendPlain(ctx, subject, req, pairs)
+}
+
+// control returns what travels beside the body, in either spelling, but for
+// codec and timeout.
+func (c *Client) control(ctx context.Context, req *Request) ([]wire.Pair, error) {
+	var pairs []wire.Pair
+	if ctx.Done() != nil {
+		pairs = c.pairs[:1:1] // appending copies
+	}
+	if req.From != "" {
+		pairs = append(pairs, wire.Pair{Key: wire.HeaderFrom, Value: req.From})
+	}
+	if req.ID != "" {
+		pairs = append(pairs, wire.Pair{Key: wire.HeaderID, Value: req.ID})
+	}
+	if req.Attempt > 1 {
+		pairs = append(pairs, wire.Pair{Key: wire.HeaderAttempt, Value: strconv.Itoa(req.Attempt)})
+	}
+	if len(req.Meta) == 0 && req.From == "" && req.ID == "" {
+		return pairs, nil // nothing in it comes from outside
+	}
+	pairs, err := appendPairs(pairs, req.Meta)
+	if err != nil {
+		return nil, bus.Errorf(bus.InvalidArgument, "%w", err)
+	}
+	return pairs, nil
+}
+
+// timeLeft is how long the caller still waits; 0 means that it does not say.
+func timeLeft(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return 0
+	}
+	if left := time.Until(deadline); left > 0 {
+		return left
+	}
+	return wire.Expired
+}
+
+func (c *Client) sendFrame(ctx context.Context, p *peer, subject string, req *Request, pairs []wire.Pair) (*Response, *bus.Error) {
+	f := wire.Frame{
+		Type: wire.FrameCall, Seq: c.seq.Add(1), Codec: uint8(req.Codec), Timeout: timeLeft(ctx), Meta: pairs, Payload: req.Body,
+	}
+	buf := c.buffers.get()
+	buf.b = wire.AppendFrame(buf.b, &f)
+	m, err := c.conn.Request(ctx, subject, nil, buf.b)
+	c.buffers.put(buf)
+	if err != nil {
+		failure := bus.AsError(err)
+		if failure.End == bus.Cancelled {
+			c.giveUp(wire.AppendFrame(nil, &wire.Frame{Type: wire.FrameCancel, Seq: f.Seq}))
+		}
+		return nil, failure
+	}
+	if e := bus.ReplyError(m); e != nil {
+		if !wire.IsFrame(m.Data) {
+			p.notFrames()
+		}
+		return nil, ended(e)
+	}
+	if !wire.IsFrame(m.Data) || len(m.Header[wire.HeaderContentType]) > 0 {
+		p.notFrames()
+		return readPlain(m)
+	}
+	answer, err := wire.ParseFrame(m.Data)
+	if err != nil {
+		return nil, badReply("%w", err)
+	}
+	if answer.Type != wire.FrameReply || answer.Seq != f.Seq || answer.More {
+		return nil, badReply("a frame of type %s, number %d, answers number %d", answer.Type, answer.Seq, f.Seq)
+	}
+	res := &Response{Codec: codec.Codec(answer.Codec), Body: answer.Payload, Meta: metadataOfPairs(answer.Meta)}
+	if answer.Codec == wire.CodecNone {
+		res.Codec = codec.JSON
+	}
+	if !res.Codec.Valid() {
+		return nil, badReply("codec %d is not known", answer.Codec)
+	}
+	return res, nil
+}
+
+func (c *Client) sendPlain(ctx context.Context, subject string, req *Request, pairs []wire.Pair) (*Response, *bus.Error) {
+	id := req.ID
+	if id == "" && ctx.Done() != nil {
+		// Without an id the call could not be named in a cancel.
+		id = strconv.FormatUint(c.seq.Add(1), 36)
+		pairs = append(pairs, wire.Pair{Key: wire.HeaderID, Value: id})
+	}
+	if left := timeLeft(ctx); left != 0 {
+		pairs = append(pairs, wire.Pair{Key: wire.HeaderTimeout, Value: wire.FormatTimeout(left)})
+	}
+	res, failure := c.exchange(ctx, subject, req, pairs)
+	if failure != nil && failure.End == bus.Cancelled {
+		c.giveUp([]byte(id))
+	}
+	return res, failure
+}
+
+// sendForeign calls a service that knows nothing of mbus: JSON, and no header
+// but what the caller set.
+func (c *Client) sendForeign(ctx context.Context, subject string, req *Request) (*Response, *bus.Error) {
+	if req.Codec == codec.Msgpack {
+		text, err := codec.Transcode(codec.Msgpack, codec.JSON, req.Body)
+		if err != nil {
+			return nil, bus.AsError(err)
+		}
+		plain := *req
+		plain.Codec, plain.Body = codec.JSON, text
+		req = &plain
+	}
+	pairs, err := appendPairs(nil, req.Meta)
+	if err != nil {
+		return nil, bus.AsError(err)
+	}
+	return c.exchange(ctx, subject, req, pairs)
+}
+
+// exchange sends a plain request and reads the plain answer.
+func (c *Client) exchange(ctx context.Context, subject string, req *Request, pairs []wire.Pair) (*Response, *bus.Error) {
+	if req.Codec != codec.JSON {
+		pairs = append(pairs, wire.Pair{Key: wire.HeaderContentType, Value: req.Codec.ContentType()})
+	}
+	m, err := c.conn.Request(ctx, subject, headerOf(pairs), req.Body)
+	if err != nil {
+		return nil, bus.AsError(err)
+	}
+	if e := bus.ReplyError(m); e != nil {
+		return nil, ended(e)
+	}
+	return readPlain(m)
+}
+
+// readPlain reads a plain answer.
+func readPlain(m *nats.Msg) (*Response, *bus.Error) {
+	res := &Response{Codec: codec.JSON, Body: m.Data}
+	if len(m.Header) == 0 {
+		return res, nil
+	}
+	if err := checkHeader(m.Header); err != nil {
+		return nil, badReply("%w", err)
+	}
+	if types := m.Header[wire.HeaderContentType]; len(types) > 0 {
+		c, err := codec.Parse(types[0])
+		if err != nil {
+			return nil, badReply("%w", err)
+		}
+		res.Codec = c
+	}
+	res.Meta = metadataOfHeader(m.Header)
+	return res, nil
+}
+
+// giveUp tells whoever serves the call that nobody waits for it any more.
+// Nothing depends on its arrival.
+func (c *Client) giveUp(call []byte) {
+	err := c.conn.Publish(context.Background(), wire.CancelSubject(c.token), "", nil, call)
+	if err != nil && !errors.Is(err, bus.Broker) {
+		c.cfg.Logger.Debug().Err(err).Msg("a cancel is lost")
+	}
+}
+
+// badReply says that an answer came and cannot be read. The handler has run.
+func badReply(format string, args ...any) *bus.Error {
+	e := bus.Errorf(bus.DataLoss, "bad reply: "+format, args...)
+	e.End = bus.Handler
+	return e
+}
+
+// ended corrects the end of an error that came as a reply: what a server says
+// about the time is the same end as when the caller's own clock says it.
+func ended(e *bus.Error) *bus.Error {
+	if e.Code == bus.DeadlineExceeded {
+		e.End = bus.Timeout
+	}
+	return e
+}

@@ -1,0 +1,302 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/wire"
+)
+
+const (
+	// maxPeers bounds the services a client keeps facts about. Further ones
+	// are called plainly.
+	maxPeers = 1024
+	// maxSubjects bounds the subjects kept ready for one service.
+	maxSubjects = 256
+	// maxPeerAnswer is the longest answer to PING that is read.
+	maxPeerAnswer = 64 << 10
+
+	learnFirst = 250 * time.Millisecond // for the first answer, and between two looks
+	learnAtAll = 2 * time.Second        // a crowd of instances takes no longer than this to answer
+	learnAgain = 5 * time.Second        // after nobody has answered
+)
+
+// peers are the services that a client has called.
+type peers struct {
+	conn *bus.Conn
+
+	table atomic.Pointer[map[string]*peer] // copied to be changed
+	mu    sync.Mutex                       // of who changes it
+}
+
+// A peer is what a client knows about one service: above all, whether every
+// instance speaks frames.
+type peer struct {
+	conn    *bus.Conn
+	service string
+	kept    bool // in the table; the facts of a passing peer are not gathered
+
+	subjects atomic.Pointer[map[string]string] // by method; copied to be changed
+	foreign  atomic.Pointer[map[string]string] // subjects of a foreign service, by method
+	answered atomic.Int64                      // when a call was last answered, Unix nanoseconds
+	budget   budget
+	diagnosis
+
+	speaks atomic.Uint32 // the knowledge of the moment, one of unknown…
+	epoch  atomic.Uint64 // of the connection it was gained on
+
+	mu       sync.Mutex
+	closed   bool
+	listener *bus.Listener
+	release  func()
+	timer    *time.Timer
+	began    time.Time
+	again    time.Time // when to ask next
+	stale    bool      // an instance came up while we were asking
+
+	heard    atomic.Int64 // answers so far
+	lastWord atomic.Int64 // when the last came, Unix nanoseconds
+	plain    atomic.Bool  // one of them does not speak frames
+}
+
+const (
+	unknown uint32 = iota
+	learning
+	speaksPlain
+	speaksFrames
+)
+
+func newPeers(conn *bus.Conn) *peers {
+	p := &peers{conn: conn}
+	p.table.Store(&map[string]*peer{})
+	return p
+}
+
+// get returns what is known of a service.
+func (p *peers) get(service string) *peer {
+	if known := (*p.table.Load())[service]; known != nil {
+		return known
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := *p.table.Load()
+	if known := old[service]; known != nil {
+		return known
+	}
+	one := &peer{conn: p.conn, service: service, kept: len(old) < maxPeers}
+	one.subjects.Store(&map[string]string{})
+	if !one.kept {
+		return one
+	}
+	table := make(map[string]*peer, len(old)+1)
+	for k, v := range old {
+		table[k] = v
+	}
+	table[service] = one
+	p.table.Store(&table)
+	return one
+}
+
+// close frees what the peers hold on the connection.
+func (p *peers) close(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var failed error
+	for _, one := range *p.table.Load() {
+		if err := one.close(ctx); err != nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+// subject returns where calls of a method go.
+func (p *peer) subject(method string) string {
+	known := *p.subjects.Load()
+	if s, ok := known[method]; ok {
+		return s
+	}
+	s := wire.CallSubject(p.service, method)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known = *p.subjects.Load()
+	if !p.kept || len(known) >= maxSubjects {
+		return s
+	}
+	more := make(map[string]string, len(known)+1)
+	for k, v := range known {
+		more[k] = v
+	}
+	more[method] = s
+	p.subjects.Store(&more)
+	return s
+}
+
+// frames reports whether every instance speaks frames. Without knowledge it
+// begins to gather it and says no.
+func (p *peer) frames() bool {
+	switch p.speaks.Load() {
+	case speaksFrames:
+		if p.epoch.Load() == p.conn.Epoch() {
+			return true
+		}
+		p.forget() // what was announced while we were away is not known
+	case speaksPlain:
+		if p.epoch.Load() == p.conn.Epoch() {
+			return false
+		}
+		p.forget()
+	case learning:
+		return false
+	}
+	if p.kept {
+		p.learn()
+	}
+	return false
+}
+
+// notFrames remembers that an instance answered a frame plainly.
+func (p *peer) notFrames() { p.speaks.Store(speaksPlain) }
+
+// forget drops what is known, because an instance has come up or may have.
+func (p *peer) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.speaks.Load() == learning {
+		p.stale = true
+		return
+	}
+	p.speaks.Store(unknown)
+	p.foreign.Store(nil)
+}
+
+// learn asks every instance for its PING answer, in the background.
+func (p *peer) learn() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if p.closed || p.speaks.Load() != unknown || now.Before(p.again) || !p.conn.Connected() {
+		return
+	}
+	if p.listener == nil {
+		// Before the question, so that whoever is not asked is heard to come up.
+		l, err := p.conn.Listen(bus.Control, announceUp(p.service), "", func(*nats.Msg) { p.forget() })
+		if err != nil {
+			p.again = now.Add(learnAgain)
+			return
+		}
+		p.listener = l
+	}
+	p.ask(now)
+}
+
+// ask sends the question. p.mu is held.
+func (p *peer) ask(now time.Time) {
+	p.heard.Store(0)
+	p.plain.Store(false)
+	p.stale = false
+	p.again = now.Add(learnAgain)
+	reply, release, err := p.conn.Expect(p.hear)
+	if err != nil {
+		p.speaks.Store(unknown)
+		return
+	}
+	p.epoch.Store(p.conn.Epoch())
+	if err := p.conn.Publish(context.Background(), wire.SrvSubject(wire.VerbPing, wire.Escape(p.service), ""), reply, nil, nil); err != nil {
+		release()
+		p.speaks.Store(unknown)
+		return
+	}
+	p.release, p.began = release, now
+	p.speaks.Store(learning)
+	p.timer = time.AfterFunc(learnFirst, p.settle)
+}
+
+// hear reads the answer of one instance. It runs on the goroutine of the
+// connection's replies.
+func (p *peer) hear(m *nats.Msg) {
+	if bus.NoResponders(m) {
+		return
+	}
+	p.heard.Add(1)
+	p.lastWord.Store(time.Now().UnixNano())
+	if !p.plain.Load() && !answersFrames(m.Data, p.service) {
+		p.plain.Store(true)
+	}
+}
+
+// answersFrames reads from a PING answer whether the instance speaks frames.
+func answersFrames(data []byte, service string) bool {
+	if len(data) > maxPeerAnswer {
+		return false
+	}
+	var ping struct {
+		Metadata map[string]string `json:"metadata"`
+	}
+	if json.Unmarshal(data, &ping) != nil {
+		return false
+	}
+	v, err := strconv.Atoi(ping.Metadata["mbus.v"])
+	return err == nil && v >= wire.Version && ping.Metadata["mbus.name"] == service
+}
+
+// settle draws the conclusion once no more answers come.
+func (p *peer) settle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.speaks.Load() != learning || p.closed {
+		return
+	}
+	now := time.Now()
+	if p.heard.Load() > 0 && now.Sub(time.Unix(0, p.lastWord.Load())) < learnFirst/2 && now.Sub(p.began) < learnAtAll {
+		p.timer.Reset(learnFirst)
+		return
+	}
+	p.release()
+	p.release = nil
+	switch {
+	case p.stale:
+		p.speaks.Store(unknown)
+		p.again = time.Time{}
+	case p.heard.Load() == 0:
+		p.speaks.Store(unknown)
+	case p.plain.Load():
+		p.speaks.Store(speaksPlain)
+	default:
+		p.speaks.Store(speaksFrames)
+	}
+}
+
+// close frees what the peer holds on the connection; it learns no more.
+func (p *peer) close(ctx context.Context) error {
+	p.mu.Lock()
+	p.closed = true
+	p.speaks.Store(speaksPlain)
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	if p.release != nil {
+		p.release()
+		p.release = nil
+	}
+	l := p.listener
+	p.listener = nil
+	p.mu.Unlock()
+	if l == nil {
+		return nil
+	}
+	return l.Drain(ctx)
+}
+
+// announceUp is where the instances of a service say that they have come up.
+func announceUp(service string) string {
+	all := wire.AnnouncePattern(service) // …*.*
+	return all[:len(all)-1] + wire.EventUp
+}

@@ -1,0 +1,29 @@
+package rpc
+
+import (
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mbus-dev/mbus/bus/wire"
+)
+
+// receiveHere takes the calls that are meant for this instance alone. prefix is
+// what comes before the method in their subjects.
+func (s *Server) receiveHere(prefix string) func(*nats.Msg) {
+	return func(m *nats.Msg) {
+		method := strings.TrimPrefix(m.Subject, prefix)
+		if e := s.endpoints[method]; e != nil {
+			e.receive(m)
+			return
+		}
+		if !wire.ReplyAllowed(m.Reply) {
+			s.dropped.Add(1)
+			return
+		}
+		c := &inbound{ep: &endpoint{srv: s, method: method}, msg: m, arrived: time.Now()}
+		_ = c.parse() // for the spelling of the answer alone
+		c.reply(nil, s.unknownMethod(method))
+	}
+}

@@ -1,0 +1,64 @@
+package rpc
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/mbus-dev/mbus/bus/codec"
+)
+
+// A Request is a call as bytes: what middleware, gateways and raw handlers
+// see. The typed functions are made of it.
+type Request struct {
+	// Service and Method name what is called.
+	Service string
+	Method  string
+	// Instance is the id of one instance. A caller leaves it empty to let the
+	// bus choose; a handler finds its own server's id here.
+	Instance string
+	// Codec is the encoding of Body. Zero means JSON.
+	Codec codec.Codec
+	// Body belongs to the call: in a handler it is valid until the handler
+	// returns. Clone keeps it.
+	Body []byte
+	// Meta is the metadata of the caller, nil if there is none.
+	Meta Metadata
+	// From is the service that calls, as it says itself: nothing verifies it.
+	From string
+	// ID names the call, for handlers that keep a ledger of what they have
+	// done. It is empty unless the caller chose one.
+	ID string
+	// Attempt counts the tries of this call from 1.
+	Attempt int
+	// Idempotent says that the handler may run twice: a call without an answer
+	// may be tried again. Only the caller's side reads it.
+	Idempotent bool
+}
+
+// Clone returns a copy that shares nothing with r.
+func (r *Request) Clone() *Request {
+	c := *r
+	c.Body = bytes.Clone(r.Body)
+	c.Meta = r.Meta.clone()
+	return &c
+}
+
+// A Response is an answer as bytes.
+type Response struct {
+	// Codec is the encoding of Body. Zero means JSON.
+	Codec codec.Codec
+	// Body belongs to whoever gets the Response.
+	Body []byte
+	// Meta is the metadata of the answer, nil if there is none.
+	Meta Metadata
+}
+
+type requestKey struct{}
+
+// RequestFrom returns the request that a handler serves, for its metadata and
+// what else is not in the body. It returns nil outside a handler. The request
+// must not be changed, and its Body is valid until the handler returns.
+func RequestFrom(ctx context.Context) *Request {
+	r, _ := ctx.Value(requestKey{}).(*Request)
+	return r
+}

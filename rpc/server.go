@@ -1,0 +1,290 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nuid"
+	"github.com/rs/zerolog"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/codec"
+	"github.com/mbus-dev/mbus/bus/wire"
+	"github.com/mbus-dev/mbus/discovery"
+)
+
+const (
+	defaultConcurrency = 1024
+	defaultCap         = 30 * time.Second
+	defaultGrace       = 10 * time.Second
+	// spareForDebug calls of the server's own endpoints may be at work beyond
+	// Concurrency, so that an overloaded instance can still be asked how it is.
+	spareForDebug = 16
+)
+
+// ServerConfig configures a Server. Only Name is required.
+type ServerConfig struct {
+	// Name of the service, such as "go.micro.srv.greeter": tokens of
+	// [A-Za-z0-9_-] joined by dots, none starting or ending with "_", at most 16
+	// tokens and 128 bytes.
+	Name string
+	// Version, free text. "" means "0.0.0".
+	Version string
+	// ID of this instance: 1 to 128 printable ASCII bytes, unique among the
+	// instances of the service. "" means a new one.
+	ID string
+	// Metadata is shown in discovery and fixed for the instance's life. Names
+	// that begin with "mbus." are the protocol's own.
+	Metadata map[string]string
+	// Advertise is an address, host:port, shown in discovery as the metadata
+	// "address". Calls do not need it: they come through the bus. "" means none.
+	Advertise string
+	// Concurrency is how many calls may be at work at once; more are refused
+	// with resource_exhausted and may safely be tried elsewhere. 0 means 1024.
+	Concurrency int
+	// Timeout is the most time that one call gets, whatever its caller asks
+	// for. 0 means 30 s.
+	Timeout time.Duration
+	// Middleware wraps every handler; the first is the outermost.
+	Middleware []Middleware
+	// BeatInterval is the time between the heartbeats in discovery. 0 means the
+	// pace that the registrar sets, 2 s without one.
+	BeatInterval time.Duration
+	// Grace is how long Run lets calls finish after its context has ended. 0
+	// means 10 s.
+	Grace time.Duration
+	// Logger gets what no caller can be told. The zero value is silent.
+	Logger zerolog.Logger
+}
+
+type state int
+
+const (
+	idle state = iota
+	starting
+	running
+	stopped
+)
+
+// A Server is one instance of a service: a set of methods that it answers for
+// on the bus and in discovery. It is a [bus.Runner]; it runs once.
+type Server struct {
+	conn *bus.Conn
+	cfg  ServerConfig
+	id   string
+	log  zerolog.Logger
+	plan *codec.Plan
+
+	mu        sync.Mutex
+	state     state
+	endpoints map[string]*endpoint // not changed after Start
+	order     []*endpoint
+
+	base      context.Context // of every call; ends when Stop runs out of time
+	cut       context.CancelCauseFunc
+	life      context.Context // the same values, never ends
+	began     time.Time
+	listeners []*bus.Listener
+	announcer *discovery.Announcer
+	ready     chan struct{} // closed when Start returns
+	workers   *workers
+	cancels   *cancels
+	buffers   buffers
+
+	begun    atomic.Bool
+	atWork   atomic.Int64
+	serving  atomic.Bool // calls of this process may come here
+	draining atomic.Bool // they go elsewhere
+	closed   atomic.Bool // nothing is taken any more
+	empty    chan struct{}
+	dropped  atomic.Uint64
+}
+
+var _ bus.Runner = (*Server)(nil)
+
+// NewServer returns a server that is not serving yet: register methods, then
+// Start or Run it. A cfg that breaks the rules of its fields is a mistake in
+// the program, and panics; see [ConfigFromEnv] for what comes from outside.
+func NewServer(conn *bus.Conn, cfg ServerConfig) *Server {
+	if conn == nil {
+		panic("rpc: NewServer without a connection")
+	}
+	if err := cfg.check(); err != nil {
+		panic("rpc: NewServer: " + err.Error())
+	}
+	if cfg.Version == "" {
+		cfg.Version = wire.NoVersion
+	}
+	if cfg.ID == "" {
+		cfg.ID = nuid.Next()
+	}
+	if cfg.Concurrency == 0 {
+		cfg.Concurrency = defaultConcurrency
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = defaultCap
+	}
+	return &Server{
+		conn: conn, cfg: cfg, id: cfg.ID, plan: codec.NewPlan(),
+		log:       cfg.Logger.With().Str("service", cfg.Name).Str("instance", cfg.ID).Logger(),
+		endpoints: make(map[string]*endpoint),
+		ready:     make(chan struct{}), workers: newWorkers(), empty: make(chan struct{}, 1),
+	}
+}
+
+// check says what is wrong with a configuration.
+func (c ServerConfig) check() error {
+	if err := wire.CheckService(c.Name); err != nil {
+		return err
+	}
+	if c.ID != "" {
+		if err := wire.CheckID(c.ID); err != nil {
+			return err
+		}
+	}
+	switch {
+	case c.Concurrency < 0:
+		return fmt.Errorf("concurrency %d: want a number of calls, or 0 for %d", c.Concurrency, defaultConcurrency)
+	case c.Timeout < 0:
+		return fmt.Errorf("timeout %v: want a duration, or 0 for %v", c.Timeout, defaultCap)
+	case c.BeatInterval < 0:
+		return fmt.Errorf("beat interval %v: want a duration, or 0 for the registrar's pace", c.BeatInterval)
+	}
+	return checkNotes(c.Metadata)
+}
+
+// checkNotes refuses names that discovery uses itself.
+func checkNotes(notes map[string]string) error {
+	for name := range notes {
+		if name == "" || strings.HasPrefix(name, "mbus.") {
+			return fmt.Errorf("metadata %q: the name must not be empty nor begin with \"mbus.\"", name)
+		}
+	}
+	return nil
+}
+
+// ID returns the id of this instance.
+func (s *Server) ID() string { return s.id }
+
+// Name returns the name of the service.
+func (s *Server) Name() string { return s.cfg.Name }
+
+// Run starts the server, serves until ctx ends, and stops it within the
+// configured grace. It returns nil after a clean stop.
+func (s *Server) Run(ctx context.Context) error {
+	grace := s.cfg.Grace
+	if grace <= 0 {
+		grace = defaultGrace
+	}
+	return bus.Run(ctx, grace, s)
+}
+
+// Start begins to serve and returns once the instance is announced. It waits
+// for a broker that is away until ctx ends. The values of ctx reach the
+// handlers, its end after the return does not.
+//
+// The error is permission_denied when the broker refuses one of the
+// subscriptions.
+func (s *Server) Start(ctx context.Context) error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	defer close(s.ready)
+	s.life = context.WithoutCancel(ctx)
+	s.base, s.cut = context.WithCancelCause(s.life)
+	s.cancels = newCancels(s.conn)
+	s.began = time.Now()
+	err := s.open(ctx)
+	if err != nil {
+		s.abandon()
+		err = fmt.Errorf("serve %s: %w", s.cfg.Name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state = running; err != nil {
+		s.state = stopped
+	}
+	s.serving.Store(err == nil)
+	return err
+}
+
+// begin closes the registration of methods.
+func (s *Server) begin() error {
+	if !s.begun.CompareAndSwap(false, true) {
+		return bus.Errorf(bus.Conflict, "serve %s: the server has been started before; make a new one", s.cfg.Name)
+	}
+	s.addDebug()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != idle {
+		return bus.Errorf(bus.Conflict, "serve %s: the server has been stopped; make a new one", s.cfg.Name)
+	}
+	s.state = starting
+	return nil
+}
+
+// open subscribes and announces.
+func (s *Server) open(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return bus.AsError(err)
+	}
+	announcer, err := s.newAnnouncer()
+	if err != nil {
+		return err
+	}
+	if err := s.listen(); err != nil {
+		return err
+	}
+	for {
+		if err := awaitBroker(ctx, s.conn); err != nil {
+			return err
+		}
+		err := s.conn.Confirm(ctx, s.listeners...)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, bus.Broker) || ctx.Err() != nil {
+			return err
+		}
+	}
+	if err := announcer.Start(ctx); err != nil {
+		return err
+	}
+	s.announcer = announcer
+	return nil
+}
+
+// listen subscribes to every method for all instances, and to everything for
+// this one.
+func (s *Server) listen() error {
+	for _, e := range s.order {
+		l, err := s.conn.Listen(bus.Calls, wire.CallSubject(s.cfg.Name, e.method), wire.Queue, e.receive)
+		if err != nil {
+			return err
+		}
+		s.listeners = append(s.listeners, l)
+	}
+	prefix := strings.TrimSuffix(wire.NodeWildcard(s.cfg.Name, s.id), ">")
+	l, err := s.conn.Listen(bus.Calls, prefix+">", "", s.receiveHere(prefix))
+	if err != nil {
+		return err
+	}
+	s.listeners = append(s.listeners, l)
+	return nil
+}
+
+// abandon undoes what a failed Start has done.
+func (s *Server) abandon() {
+	s.closed.Store(true)
+	ctx, cancel := context.WithTimeout(s.life, time.Second)
+	defer cancel()
+	_ = s.drain(ctx) // the start's own error is the one to report
+	s.cut(errStopped)
+	s.workers.stop(s.atWork.Load() == 0)
+	s.cancels.stop(ctx)
+}

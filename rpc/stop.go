@@ -1,0 +1,124 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/mbus-dev/mbus/bus"
+)
+
+// Stop ends the serving without losing a call: it announces that the instance
+// drains, takes what the broker has sent here already and no more, lets the
+// handlers finish, and says goodbye. When ctx ends first, the contexts of the
+// handlers end, with a cause that says so, and the error tells how many had not
+// returned.
+//
+// Stop before Start and a second Stop do nothing.
+func (s *Server) Stop(ctx context.Context) error {
+	if !s.end(ctx) {
+		return nil
+	}
+	var errs []error
+	keep := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	s.draining.Store(true)
+	keep(s.announcer.Drain(ctx, "stopping"))
+	keep(s.drain(ctx))
+	left := s.awaitEmpty(ctx)
+	s.closed.Store(true)
+	s.cut(errStopped)
+	if left > 0 {
+		keep(fmt.Errorf("%d calls had not returned: %w", left, context.Cause(ctx)))
+	}
+	s.workers.stop(left == 0)
+	keep(s.announcer.Stop(ctx))
+	s.cancels.stop(ctx)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("stop %s: %w", s.cfg.Name, err)
+	}
+	return nil
+}
+
+// end moves from running to stopped, after a Start that is under way; false if
+// there is nothing to stop.
+func (s *Server) end(ctx context.Context) bool {
+	s.mu.Lock()
+	was := s.state
+	if was == idle {
+		s.state = stopped
+	}
+	s.mu.Unlock()
+	if was == starting {
+		select {
+		case <-s.ready:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was = s.state
+	s.state = stopped
+	return was == running
+}
+
+// drain ends the subscriptions. Every message that the broker has sent is in
+// the hands of an endpoint when it returns without an error.
+func (s *Server) drain(ctx context.Context) error {
+	errs := make([]error, len(s.listeners))
+	var wg sync.WaitGroup
+	for i, l := range s.listeners {
+		wg.Go(func() { errs[i] = l.Drain(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// awaitEmpty waits until no call is at work, or ctx ends, and returns how many
+// are left.
+func (s *Server) awaitEmpty(ctx context.Context) int64 {
+	for {
+		left := s.atWork.Load()
+		if left == 0 {
+			return 0
+		}
+		select {
+		case <-s.empty:
+		case <-ctx.Done():
+			return s.atWork.Load()
+		}
+	}
+}
+
+// enter admits a call, or says why not. Who was admitted calls leave.
+func (s *Server) enter(e *endpoint) *bus.Error {
+	limit := int64(s.cfg.Concurrency)
+	if e.opts.exempt {
+		limit += spareForDebug
+	}
+	n := s.atWork.Add(1)
+	switch {
+	case s.closed.Load():
+		s.leave()
+		return refused(bus.Errorf(bus.Unavailable, "this instance of %s has stopped", s.cfg.Name))
+	case n > limit:
+		s.leave()
+		return refused(bus.Errorf(bus.ResourceExhausted, "this instance of %s has %d calls at work, the most it takes", s.cfg.Name, limit))
+	}
+	return nil
+}
+
+func (s *Server) leave() {
+	if s.atWork.Add(-1) > 0 || !s.draining.Load() {
+		return
+	}
+	select {
+	case s.empty <- struct{}{}:
+	default:
+	}
+}
