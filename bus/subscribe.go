@@ -75,7 +75,7 @@ func (s *Subscription) Drain(ctx context.Context) error {
 
 func (s *Subscription) drain(ctx context.Context) error {
 	s.dropped.Store(s.Dropped())
-	if !s.conn.Connected() || s.sub.Drain() != nil {
+	if ctx.Err() != nil || !s.conn.Connected() || s.sub.Drain() != nil {
 		_ = s.sub.Unsubscribe() // fails only when it is gone already
 	}
 	select {
