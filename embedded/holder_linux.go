@@ -1,0 +1,107 @@
+package embedded
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/hex"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// searchTime bounds the walk through the open files of all processes.
+const searchTime = 300 * time.Millisecond
+
+// portHolder returns the process that listens on a port, 0 if it cannot be
+// told: the sockets of other users are not shown to everybody.
+func portHolder(host string, port int) (pid int, process string) {
+	want, err := netip.ParseAddr(host)
+	if err != nil {
+		return 0, ""
+	}
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		for _, inode := range listening(table, want.Unmap(), port) {
+			if pid := socketOwner(inode); pid != 0 {
+				return pid, processName(pid)
+			}
+		}
+	}
+	return 0, ""
+}
+
+// listening returns the inodes of the listening sockets in a table of the
+// kernel that keep others from binding the address.
+func listening(table string, want netip.Addr, port int) []string {
+	f, err := os.Open(table)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	var inodes []string
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		// sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode …
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 10 || fields[3] != "0A" {
+			continue
+		}
+		addr, ok := parseLocal(fields[1])
+		if ok && int(addr.Port()) == port && conflict(addr.Addr().Unmap(), want) {
+			inodes = append(inodes, fields[9])
+		}
+	}
+	return inodes
+}
+
+func conflict(a, b netip.Addr) bool { return a == b || a.IsUnspecified() || b.IsUnspecified() }
+
+// parseLocal reads "0100007F:107A": the address in words of the machine's byte
+// order, the port as a number.
+func parseLocal(s string) (netip.AddrPort, bool) {
+	host, port, _ := strings.Cut(s, ":")
+	raw, err := hex.DecodeString(host)
+	if err != nil || len(raw)%4 != 0 {
+		return netip.AddrPort{}, false
+	}
+	for i := 0; i < len(raw); i += 4 {
+		binary.NativeEndian.PutUint32(raw[i:], binary.BigEndian.Uint32(raw[i:]))
+	}
+	addr, ok := netip.AddrFromSlice(raw)
+	n, err := strconv.ParseUint(port, 16, 16)
+	return netip.AddrPortFrom(addr, uint16(n)), ok && err == nil
+}
+
+func socketOwner(inode string) int {
+	deadline := time.Now().Add(searchTime)
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return 0
+	}
+	for _, process := range processes {
+		if time.Now().After(deadline) {
+			break
+		}
+		files, err := os.ReadDir(process + "/fd")
+		if err != nil {
+			continue // another user's, or gone
+		}
+		for _, file := range files {
+			if target, err := os.Readlink(process + "/fd/" + file.Name()); err == nil && target == "socket:["+inode+"]" {
+				pid, _ := strconv.Atoi(filepath.Base(process)) // the pattern made sure of digits
+				return pid
+			}
+		}
+	}
+	return 0
+}
+
+// processName returns the name of a process, empty if it is gone.
+func processName(pid int) string {
+	name, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(name))
+}
