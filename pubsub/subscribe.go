@@ -109,9 +109,10 @@ var errInvalid = errors.New("cannot decode the event")
 // Subscribe makes a subscription to a topic or a pattern; it receives once it
 // is started, by [bus.Run] or Start.
 func Subscribe[T any](conn *bus.Conn, pattern string, handler Handler[T], opts ...SubscribeOption) *Subscription {
+	plan := codec.NewPlan()
 	return newSubscription(conn, pattern, opts, func(ctx context.Context, m *nats.Msg) error {
 		e := Event[T]{Topic: m.Subject, Header: m.Header, Body: m.Data}
-		if err := decode(m, &e.Value); err != nil {
+		if err := decode(plan, m, &e.Value); err != nil {
 			return fmt.Errorf("%w: %w", errInvalid, err)
 		}
 		return handler(ctx, &e)
@@ -155,7 +156,7 @@ func newSubscription(conn *bus.Conn, pattern string, opts []SubscribeOption, han
 	return s
 }
 
-func decode[T any](m *nats.Msg, value *T) error {
+func decode[T any](plan *codec.Plan, m *nats.Msg, value *T) error {
 	if raw, ok := any(value).(*[]byte); ok {
 		*raw = m.Data
 		return nil
@@ -164,7 +165,7 @@ func decode[T any](m *nats.Msg, value *T) error {
 	if err != nil {
 		return err
 	}
-	return c.Unmarshal(m.Data, value)
+	return plan.Unmarshal(c, m.Data, value)
 }
 
 // Start subscribes and returns once the broker knows of it. The error is a
