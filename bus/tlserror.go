@@ -26,7 +26,9 @@ func isTLS(err error) bool {
 	if _, ok := errors.AsType[tls.AlertError](err); ok {
 		return true
 	}
-	return strings.Contains(err.Error(), "remote error: tls:")
+	// A broker that wants a client certificate and gets none closes the
+	// connection once the handshake is over.
+	return errors.Is(err, nats.ErrTLS) || strings.Contains(err.Error(), "remote error: tls:")
 }
 
 // isConfig reports whether the configuration itself cannot be used, such as a
