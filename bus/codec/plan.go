@@ -1,72 +1,231 @@
 package codec
 
 import (
-	"encoding/json"
 	"reflect"
+	"sync"
+	"sync/atomic"
+
+	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/mbus-dev/mbus/bus"
-	"github.com/vmihailenco/msgpack/v5"
-	"google.golang.org/protobuf/proto"
 )
 
-// Plan remembers, per Go type, which codec carries it and how. Keep one for as long as you encode: a Server, a Client or an Announcer owns one.
-// A Plan may be used by many goroutines at once. It remembers at most 4096 types; beyond that a type is worked out anew each time it is used.
-type Plan struct{}
+// maxTypes bounds what a Plan remembers.
+const maxTypes = 4096
+
+// A Plan remembers, per Go type, which codec carries it and how. Whoever encodes often keeps one: a
+// server, a client, a connection. The zero Plan is ready to use, by many goroutines at once, and must
+// not be copied.
+//
+// It remembers 4096 types, those that other types are made of included; beyond that a type is worked
+// out anew each time it is used. A program has as many types as its source, unless it makes them by
+// reflection.
+type Plan struct {
+	nodes sync.Map // of reflect.Type to *node
+	count atomic.Int64
+}
 
 // NewPlan makes an empty plan.
-func NewPlan() *Plan { return &Plan{} }
+func NewPlan() *Plan { return new(Plan) }
 
-// For says which codec mbus sends a value of type t in. A pointer counts as what it points to; a nil type is JSON.
+// For says which codec mbus sends a value of type t in: Protobuf for a generated protobuf message,
+// Raw for []byte, Msgpack for what MessagePack carries faithfully, JSON for the rest (the package
+// comment lists it). A pointer counts as what it points to; a nil type, which a nil interface has,
+// is JSON.
 func (p *Plan) For(t reflect.Type) Codec {
 	if t == nil {
 		return JSON
 	}
-	if t.Implements(reflect.TypeFor[proto.Message]()) || reflect.PointerTo(t).Implements(reflect.TypeFor[proto.Message]()) {
-		return Protobuf
-	}
-	for t.Kind() == reflect.Pointer {
+	for hops := 0; t.Kind() == reflect.Pointer && hops < maxLinks; hops++ {
 		t = t.Elem()
 	}
-	if t == reflect.TypeFor[[]byte]() {
+	switch {
+	case isProto(t):
+		return Protobuf
+	case t == reflect.TypeFor[[]byte]():
 		return Raw
+	case p.node(t).json == "":
+		return Msgpack
 	}
-	return Msgpack
+	return JSON
 }
 
-// Marshal encodes v in c.
+// node gives the node of t, working it out if need be.
+func (p *Plan) node(t reflect.Type) *node {
+	if n, ok := p.nodes.Load(t); ok {
+		return n.(*node)
+	}
+	c := compiler{plan: p, fresh: map[reflect.Type]*node{}}
+	n := c.node(t)
+	c.finish()
+	if p.count.Add(int64(len(c.fresh))) > maxTypes {
+		p.count.Add(-int64(len(c.fresh)))
+		return n
+	}
+	for t, n := range c.fresh {
+		if _, raced := p.nodes.LoadOrStore(t, n); raced {
+			p.count.Add(-1)
+		}
+	}
+	return n
+}
+
+// Marshal encodes v in c. The error is internal and names the type if v cannot be encoded, and
+// unimplemented if values of its type do not exist in c: Protobuf carries protobuf messages only, Raw
+// carries []byte only. JSON and Msgpack carry everything that encoding/json does.
 func (p *Plan) Marshal(c Codec, v any) ([]byte, error) {
-	var data []byte
-	var err error
+	var body []byte
+	var f *fault
 	switch c {
 	case JSON:
-		data, err = json.Marshal(v)
+		body, f = p.marshalJSON(v)
 	case Msgpack:
-		data, err = msgpack.Marshal(v)
+		body, f = p.marshalMsgpack(v)
+	case Protobuf:
+		m, ok := protoOf(v)
+		if !ok {
+			return nil, wrongCodec(c, v)
+		}
+		body, f = marshalProto(m)
+	case Raw:
+		switch v := v.(type) {
+		case []byte:
+			return v, nil
+		case *[]byte:
+			if v != nil {
+				return *v, nil
+			}
+			return nil, nil
+		}
+		return nil, wrongCodec(c, v)
 	default:
-		err = bus.Errorf(bus.Internal, "codec %s cannot carry a %T", c, v)
+		return nil, wrongCodec(c, v)
 	}
-	return data, err
+	if f != nil {
+		where := ""
+		if f.path != "" {
+			where = " (" + clip(f.path) + ")"
+		}
+		return nil, bus.Errorf(bus.Internal, "a %T cannot be sent as %s%s: %s", v, c, where, f.text)
+	}
+	return body, nil
 }
 
-// Unmarshal decodes data, which is in c, into what v points to.
-func (p *Plan) Unmarshal(c Codec, data []byte, v any) error {
-	if len(data) == 0 {
-		return nil
+// Unmarshal decodes body, which came from outside in c, into the zero value that v points to. The
+// body is checked as Guard does first, and what decoding it allocates is bounded by MaxMemoryBase and
+// MaxMemoryFactor. An empty JSON or MessagePack body leaves v as it is. The decoded value shares no
+// memory with body.
+//
+// The error is an invalid_argument saying where the body is wrong, unimplemented if c does not carry
+// the type of v, and internal if v is not a pointer.
+func (p *Plan) Unmarshal(c Codec, body []byte, v any) error {
+	rv := reflect.ValueOf(v)
+	if rv.Kind() != reflect.Pointer || rv.IsNil() {
+		return bus.Errorf(bus.Internal, "a body is decoded into a pointer, not into a %T", v)
 	}
+	rv = rv.Elem()
+	var f *fault
 	switch c {
-	case JSON:
-		return json.Unmarshal(data, v)
-	case Msgpack:
-		return msgpack.Unmarshal(data, v)
+	case JSON, Msgpack:
+		if len(body) > 0 {
+			f = p.unmarshal(c, body, rv)
+		}
+	case Protobuf:
+		m, ok := protoMessage(rv)
+		if !ok {
+			return wrongCodec(c, v)
+		}
+		f = unmarshalProto(body, m)
+	case Raw:
+		to, ok := v.(*[]byte)
+		if !ok {
+			return wrongCodec(c, v)
+		}
+		*to = append(make([]byte, 0, len(body)), body...)
+	default:
+		return wrongCodec(c, v)
 	}
-	return bus.Errorf(bus.Unimplemented, "codec %s cannot carry a %T: %s", c, v, supported)
+	if f != nil {
+		return f.err(c)
+	}
+	return nil
 }
 
-// For is the answer of a new Plan: enough when it is asked once per type, as at registration.
+func (p *Plan) unmarshal(c Codec, body []byte, v reflect.Value) *fault {
+	memory := memoryFor(len(body))
+	if m, ok := protoMessage(v); ok {
+		return unmarshalProtoJSON(c, body, m, memory)
+	}
+	n := p.node(v.Type())
+	if c == JSON {
+		return n.unmarshalJSON(body, v, memory)
+	}
+	seen, f := guardMsgpack(body)
+	if f != nil {
+		return f
+	}
+	d := decoder{data: body, seen: seen, memory: memory}
+	return n.dec(&d, v)
+}
+
+// marshalJSON encodes v as JSON: as protobuf defines it for a message, by encoding/json otherwise.
+func (p *Plan) marshalJSON(v any) ([]byte, *fault) {
+	if m, ok := protoOf(v); ok {
+		return marshalProtoJSON(m)
+	}
+	return appendJSON(nil, v)
+}
+
+// marshalMsgpack encodes v as MessagePack.
+func (p *Plan) marshalMsgpack(v any) ([]byte, *fault) {
+	if m, ok := protoOf(v); ok {
+		text, f := marshalProtoJSON(m)
+		if f != nil {
+			return nil, f
+		}
+		return jsonToMsgpack(text)
+	}
+	rv := reflect.ValueOf(v)
+	for hops := 0; rv.Kind() == reflect.Pointer && !rv.IsNil() && hops < maxLinks; hops++ {
+		rv = rv.Elem()
+	}
+	if !rv.IsValid() || rv.Kind() == reflect.Pointer && rv.IsNil() {
+		return []byte{0xc0}, nil
+	}
+	n := p.node(rv.Type())
+	if n.generated {
+		if body := generatedBody(rv); body != nil {
+			return body, nil
+		}
+	}
+	e := encoder{plan: p, enc: msgpack.GetEncoder()}
+	defer msgpack.PutEncoder(e.enc)
+	e.enc.Reset(&e.buf)
+	e.enc.SetCustomStructTag("json") // for what the methods of a type hand back to the library
+	if f := n.enc(&e, rv); f != nil {
+		return nil, f
+	}
+	return e.buf.Bytes(), nil
+}
+
+func wrongCodec(c Codec, v any) *bus.Error {
+	others := "application/json or application/msgpack"
+	switch c {
+	case Protobuf:
+		return bus.Errorf(bus.Unimplemented, "application/protobuf carries protobuf messages and %T is none: use %s", v, others)
+	case Raw:
+		return bus.Errorf(bus.Unimplemented, "application/octet-stream carries bytes and %T is not: use %s", v, others)
+	}
+	return bus.Errorf(bus.Unimplemented, "codec %d is unknown: %s", uint8(c), supported)
+}
+
+// For is what a new Plan says: enough where it is asked once per type, as when a handler is
+// registered.
 func For(t reflect.Type) Codec { return NewPlan().For(t) }
 
-// Marshal encodes v in c without a Plan: right for values encoded now and then, since the type is worked out each time.
+// Marshal is that of a new Plan. It works the type of v out each time: right for now and then, wrong
+// where speed matters.
 func (c Codec) Marshal(v any) ([]byte, error) { return NewPlan().Marshal(c, v) }
 
-// Unmarshal decodes data, which is in c, into what v points to, without a Plan: right for now and then.
-func (c Codec) Unmarshal(data []byte, v any) error { return NewPlan().Unmarshal(c, data, v) }
+// Unmarshal is that of a new Plan, and like Marshal for now and then.
+func (c Codec) Unmarshal(body []byte, v any) error { return NewPlan().Unmarshal(c, body, v) }
