@@ -166,6 +166,9 @@ func TestCallsWorkSoonAfterTheBrokerIsBack(t *testing.T) {
 		if took := time.Since(start); took > 500*time.Millisecond {
 			t.Errorf("reconnected after %v, want within 500ms", took)
 		}
+		if err := service.Flush(bustest.Context(t)); err != nil { // its subscriptions have arrived
+			t.Fatal(err)
+		}
 		if _, err := caller.Request(bustest.Context(t), "echo", nil, nil); err != nil {
 			t.Errorf("after the restart: %v", err)
 		}
