@@ -25,6 +25,8 @@ const (
 	// spareForDebug calls of the server's own endpoints may be at work beyond
 	// Concurrency, so that an overloaded instance can still be asked how it is.
 	spareForDebug = 16
+	// abandonLimit is how long a Start that has failed tidies up.
+	abandonLimit = 50 * time.Millisecond
 )
 
 // ServerConfig configures a Server. Only Name is required.
@@ -281,7 +283,7 @@ func (s *Server) listen() error {
 // abandon undoes what a failed Start has done.
 func (s *Server) abandon() {
 	s.closed.Store(true)
-	ctx, cancel := context.WithTimeout(s.life, time.Second)
+	ctx, cancel := context.WithTimeout(s.life, abandonLimit)
 	defer cancel()
 	_ = s.drain(ctx) // the start's own error is the one to report
 	s.cut(errStopped)
