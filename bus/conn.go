@@ -30,7 +30,7 @@ type Conn struct {
 	denied  denials
 	epoch   atomic.Uint64
 	closed  chan struct{}
-	closing sync.Once
+	closing *ending
 
 	mu      sync.Mutex
 	changed chan struct{}
@@ -52,7 +52,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	c := &Conn{
 		id: nuid.Next(), cfg: cfg, log: cfg.Logger,
-		closed: make(chan struct{}), changed: make(chan struct{}),
+		closed: make(chan struct{}), closing: newEnding(), changed: make(chan struct{}),
 	}
 	c.mux = newMux(cfg.inboxPrefix()+"."+c.id+".", cfg.MaxCalls)
 	for i := range c.lanes {
@@ -138,8 +138,12 @@ func connectError(cfg Config, err error) *Error {
 // ctx; when ctx ends first the connection is cut and the error says so. Closing
 // twice is allowed.
 func (c *Conn) Close(ctx context.Context) error {
-	var err error
-	c.closing.Do(func() { err = c.drain(ctx) })
+	select {
+	case <-c.closing.done:
+		return nil
+	default:
+	}
+	err := c.closing.do(ctx, c.drain)
 	c.nc.Close()
 	<-c.closed
 	for _, l := range c.lanes {

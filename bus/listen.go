@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/nats-io/nats.go"
 )
@@ -25,8 +24,7 @@ type Listener struct {
 	key   groupKey
 	group *group
 	f     func(*nats.Msg)
-	once  sync.Once
-	err   error
+	end   *ending
 }
 
 // Listen hands the messages of a subject to f. A connection holds one NATS
@@ -40,7 +38,7 @@ type Listener struct {
 //
 // The broker reports a missing right only later: Confirm tells.
 func (c *Conn) Listen(lane Lane, subject, queue string, f func(*nats.Msg)) (*Listener, error) {
-	l := &Listener{conn: c, lane: c.lanes[lane], key: groupKey{subject, queue}, f: f}
+	l := &Listener{conn: c, lane: c.lanes[lane], key: groupKey{subject, queue}, f: f, end: newEnding()}
 	if err := l.lane.join(c.nc, l); err != nil {
 		e := c.sendError(err, subject)
 		e.Message = fmt.Sprintf("listen on %s: %s", subject, e.Message)
@@ -51,10 +49,9 @@ func (c *Conn) Listen(lane Lane, subject, queue string, f func(*nats.Msg)) (*Lis
 
 // Drain ends the listening without losing a message: it returns once
 // everything that the broker has sent here has been handed to a listener, or
-// when ctx ends. A second Drain returns what the first did.
+// when ctx ends. A second Drain waits for the first, within its own ctx.
 func (l *Listener) Drain(ctx context.Context) error {
-	l.once.Do(func() { l.err = l.drain(ctx) })
-	return l.err
+	return l.end.do(ctx, l.drain)
 }
 
 func (l *Listener) drain(ctx context.Context) error {

@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
@@ -22,9 +21,7 @@ type Subscription struct {
 	conn   *Conn
 	sub    *nats.Subscription
 	closed chan struct{} // f has returned and is not called again
-	end    sync.Once
-	ended  chan struct{}
-	err    error
+	end    *ending
 
 	dropped atomic.Uint64 // before the end
 }
@@ -40,7 +37,7 @@ func (c *Conn) Subscribe(ctx context.Context, subject, queue string, limits Limi
 	if limits.Bytes <= 0 {
 		limits.Bytes = 64 << 20
 	}
-	s := &Subscription{conn: c, closed: make(chan struct{}), ended: make(chan struct{})}
+	s := &Subscription{conn: c, closed: make(chan struct{}), end: newEnding()}
 	sub, err := c.nc.QueueSubscribe(subject, queue, f)
 	if err != nil {
 		return nil, c.sendError(err, subject)
@@ -63,14 +60,9 @@ func (c *Conn) Subscribe(ctx context.Context, subject, queue string, limits Limi
 
 // Drain ends the subscription once f has had every message that the broker has
 // sent, or when ctx ends. f does not run after Drain has returned without an
-// error. Further calls wait for the first.
+// error. A second Drain waits for the first, within its own ctx.
 func (s *Subscription) Drain(ctx context.Context) error {
-	s.end.Do(func() {
-		defer close(s.ended)
-		s.err = s.drain(ctx)
-	})
-	<-s.ended
-	return s.err
+	return s.end.do(ctx, s.drain)
 }
 
 func (s *Subscription) drain(ctx context.Context) error {

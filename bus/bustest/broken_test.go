@@ -1,6 +1,7 @@
 package bustest_test
 
 import (
+	"bufio"
 	"os"
 	"os/exec"
 	"strings"
@@ -13,23 +14,23 @@ import (
 // brokenVar names the test that TestBroken runs; only fails sets it.
 const brokenVar = "BUSTEST_BROKEN"
 
-// fails runs a test that has to fail, in a process of its own, and looks for
-// what it has to say.
-func fails(t *testing.T, name, want string) {
-	t.Helper()
-	failsIn(t, "^TestBroken$", name, want)
-}
-
-func failsIn(t *testing.T, test, name, want string) {
+// broken prepares a process that runs the named test, which has to fail.
+func broken(t *testing.T, pattern, name string) *exec.Cmd {
 	t.Helper()
 	t.Parallel()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), exe, "-test.run="+test, "-test.v", "-test.timeout=60s")
+	cmd := exec.CommandContext(t.Context(), exe, "-test.run="+pattern, "-test.v", "-test.timeout=60s")
 	cmd.Env = append(os.Environ(), brokenVar+"="+name)
-	out, err := cmd.CombinedOutput()
+	return cmd
+}
+
+// fails runs a test that has to fail and looks for what it has to say.
+func fails(t *testing.T, pattern, name, want string) {
+	t.Helper()
+	out, err := broken(t, pattern, name).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), want) {
 		t.Errorf("%q: got %v, want a failure that says %q; output:\n%s", name, err, want, out)
 	}
@@ -69,21 +70,37 @@ func TestBroken(t *testing.T) {
 }
 
 func TestAStuckTestIsReported(t *testing.T) {
-	fails(t, "stuck", "TestBroken still runs after 1m0s of virtual time")
+	fails(t, "^TestBroken$", "stuck", "TestBroken still runs after 1m0s of virtual time")
+}
+
+func TestALockThatStopsTimeIsReported(t *testing.T) {
+	cmd := broken(t, "^TestBroken$/^TwoStopsAtOnce$", "lifecycle holds a lock while it drains")
+	errors, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said, err := bufio.NewReader(errors).ReadString('\n')
+	_, _ = cmd.Process.Kill(), cmd.Wait() // it would wait for go test's timeout
+	if want := "virtual time of TestBroken/TwoStopsAtOnce has stood still"; !strings.Contains(said, want) {
+		t.Errorf("got %q, %v; want %q", said, err, want)
+	}
 }
 
 func TestContextEndsAfterAVirtualMinute(t *testing.T) {
-	fails(t, "waits for ever with a context", "context deadline exceeded 2000-01-01 00:01:00")
+	fails(t, "^TestBroken$", "waits for ever with a context", "context deadline exceeded 2000-01-01 00:01:00")
 }
 
 func TestALeakedGoroutineFailsTheTest(t *testing.T) {
-	fails(t, "leak", "blocked goroutines remain")
+	fails(t, "^TestBroken$", "leak", "blocked goroutines remain")
 }
 
 func TestParallelBubblesAreRefused(t *testing.T) {
-	fails(t, "parallel", "t.Parallel")
+	fails(t, "^TestBroken$", "parallel", "t.Parallel")
 }
 
 func TestEventuallySaysWhatDidNotHappen(t *testing.T) {
-	fails(t, "never", "after 1m0s still not: the moon is cheese")
+	fails(t, "^TestBroken$", "never", "after 1m0s still not: the moon is cheese")
 }

@@ -40,6 +40,11 @@ func Main(m *testing.M) {
 // goroutines. To learn of it as a plain failure give every call that can block
 // the context of Context.
 //
+// Virtual time stands still while a goroutine waits for a mutex, a sync.Once or
+// the network, since Go cannot tell how long that will take. Whoever holds a
+// mutex while waiting for time to pass therefore hangs the test; after five
+// seconds of it Run prints who waits.
+//
 // Bubbles of one process run one after another. Run fails at once in a test
 // that called t.Parallel. The variables MBUS_URL and NATS_URL count as unset
 // while it runs.
@@ -53,7 +58,10 @@ func Run(t *testing.T, f func(t *testing.T, b *Bus), opts ...Option) {
 	defer ats.Unregister()
 	emptyPools()
 	defer emptyPools()
+	clock := watch(t.Name())
+	defer clock.end()
 	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(clock.tick())
 		o := collect(opts)
 		stuck := time.AfterFunc(o.limit, func() {
 			panic(fmt.Sprintf("bustest: %s still runs after %v of virtual time (see bustest.WithLimit); all goroutines:\n\n%s", t.Name(), o.limit, stacks()))
@@ -67,11 +75,6 @@ func Run(t *testing.T, f func(t *testing.T, b *Bus), opts ...Option) {
 func emptyPools() {
 	runtime.GC()
 	runtime.GC()
-}
-
-func stacks() []byte {
-	buf := make([]byte, 1<<20)
-	return buf[:runtime.Stack(buf, true)]
 }
 
 // Context returns a context that ends with the test, or after a minute: virtual

@@ -3,7 +3,6 @@ package bustest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -20,7 +19,7 @@ import (
 const (
 	bootLimit  = 10 * time.Second
 	closeLimit = 10 * time.Second
-	afterglow  = 20 * time.Millisecond
+	afterglow  = 200 * time.Millisecond
 )
 
 // A Bus is one broker, a real nats-server in this process, for one test. It
@@ -121,25 +120,34 @@ func (b *Bus) Conn(t testing.TB, change ...func(*bus.Config)) *bus.Conn {
 	return conn
 }
 
-// Await waits until the connections have a broker (again), for at most ten
-// seconds.
+// Await waits until the connections have a broker (again) that knows their
+// subscriptions, for at most ten seconds.
 func (b *Bus) Await(t testing.TB, conns ...*bus.Conn) {
 	t.Helper()
-	limit := time.NewTimer(bootLimit)
-	defer limit.Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), bootLimit)
+	defer cancel()
 	for i, conn := range conns {
-		for {
-			changed := conn.Changed()
-			if conn.Connected() {
-				break
+		if err := await(ctx, conn); err != nil {
+			t.Fatalf("connection %d of %d has no broker: %v", i+1, len(conns), err)
+		}
+	}
+}
+
+func await(ctx context.Context, conn *bus.Conn) error {
+	for {
+		changed := conn.Changed()
+		if conn.Connected() {
+			// It may be lost again, or not yet be known to be lost.
+			if err := conn.Flush(ctx); err == nil || ctx.Err() != nil {
+				return err
 			}
-			select {
-			case <-changed:
-			case <-conn.Closed():
-				t.Fatalf("connection %d of %d is closed", i+1, len(conns))
-			case <-limit.C:
-				t.Fatalf("connection %d of %d has no broker after %v", i+1, len(conns), bootLimit)
-			}
+		}
+		select {
+		case <-changed:
+		case <-conn.Closed():
+			return errors.New("it is closed")
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }
@@ -214,7 +222,7 @@ func (b *Bus) Restart() {
 // serverOptions are those of an embedded node where clients can tell.
 func (b *Bus) serverOptions() *server.Options {
 	o := &server.Options{
-		ServerName:   fmt.Sprintf("bustest-%s", b.t.Name()),
+		ServerName:   "bustest",
 		DontListen:   true,
 		NoSigs:       true,
 		NoLog:        true,
@@ -240,7 +248,7 @@ func (b *Bus) end() {
 	close(b.ending)
 	b.wires.Wait()
 	if b.virtual {
-		// nats.go polls while it drains, and looks once more after the end.
+		// nats.go polls while it drains, and looks once more after that.
 		time.Sleep(afterglow)
 	}
 }

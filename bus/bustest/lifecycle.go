@@ -2,8 +2,8 @@ package bustest
 
 import (
 	"context"
-	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -224,6 +224,8 @@ func (l *life) stopTwice() {
 func (l *life) twoStopsAtOnce() {
 	r := l.runner()
 	l.start(r)
+	defer l.load()()
+	time.Sleep(50 * time.Millisecond)
 	var both sync.WaitGroup
 	for range 2 {
 		both.Go(func() { l.stopClean(r) })
@@ -339,7 +341,7 @@ func (l *life) stopCancelled() {
 	end := l.load()
 	defer end()
 	_ = l.stop(r, 0)
-	l.stopClean(r)
+	_ = l.stop(r, l.opts.grace) // it may tell of the first Stop's failure
 }
 
 func (l *life) brokerRestart() {
@@ -365,7 +367,7 @@ func (l *life) brokerRestart() {
 func (l *life) manyCycles() {
 	before := l.warm()
 	synctest.Wait()
-	goroutines := runtime.NumGoroutine()
+	goroutines := bubbleGoroutines()
 	for range cycles {
 		r := l.runner()
 		l.start(r)
@@ -374,7 +376,7 @@ func (l *life) manyCycles() {
 	l.leftNothing(before)
 	time.Sleep(settling)
 	synctest.Wait()
-	if now := runtime.NumGoroutine(); now > goroutines {
-		l.Errorf("%d goroutines after %d more starts and stops, %d before; all goroutines:\n\n%s", now, cycles, goroutines, stacks())
+	if left := more(goroutines, bubbleGoroutines()); len(left) > 0 {
+		l.Errorf("after %d more starts and stops there are more goroutines:\n\t%s", cycles, strings.Join(left, "\n\t"))
 	}
 }
