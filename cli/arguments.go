@@ -155,7 +155,11 @@ func unknownCommand(parent *kong.Node, word string) error {
 	for _, child := range parent.Children {
 		if !child.Hidden {
 			names = append(names, child.Name)
-			names = append(names, child.Aliases...)
+			for _, alias := range child.Aliases {
+				if len(alias) > 1 { // a letter is near every other letter
+					names = append(names, alias)
+				}
+			}
 		}
 	}
 	if parent.Parent == nil {
@@ -229,7 +233,7 @@ func (a *arranger) checkOptions() error {
 		if o.name != "" && a.node.Parent == nil {
 			return usagef("%s belongs to a command and there is none; \"mbus help\" lists them", o.typed)
 		}
-		return usagef("%s has no option %s%s; \"%s --help\" lists them", commandName(a.node), o.typed, didYouMean(o.typed, names), a.node.FullPath())
+		return usagef("%s has no option %s%s; \"%s --help\" lists them", commandName(a.node), o.typed, didYouMean(o.typed, names), commandLine(a.node))
 	}
 	return nil
 }
@@ -265,7 +269,7 @@ func checkArguments(v *invocation) error {
 
 // usage is the synopsis of a command.
 func usage(n *kong.Node) string {
-	parts := []string{n.FullPath()}
+	parts := []string{commandLine(n)}
 	for _, p := range n.Positional {
 		name := argumentName(p)
 		if p.IsCumulative() {

@@ -142,7 +142,7 @@ func errorLine(err error) string {
 // registrar are in its message already.
 func detail(e *bus.Error) string {
 	text := strings.TrimSpace(string(e.Detail))
-	if text == "" || len(text) > maxDetail || strings.HasPrefix(text, `{"near":`) {
+	if text == "" || len(text) > maxDetail || strings.Contains(text, `"near":[`) {
 		return ""
 	}
 	return " " + text

@@ -31,9 +31,11 @@ type grammar struct {
 	Node nodeCommand `cmd:"" group:"Node" help:"Run the bus: broker and registry in one process."`
 
 	Cli        promptCommand     `cmd:"" group:"Tools" help:"Take commands at a prompt."`
+	Doctor     doctorCommand     `cmd:"" group:"Tools" help:"Find out what is in the way."`
 	New        newCommand        `cmd:"" group:"Tools" help:"Make a new service."`
 	Completion completionCommand `cmd:"" group:"Tools" help:"Print the completion script for a shell."`
 	Complete   completeCommand   `cmd:"" name:"__complete" hidden:"" help:"Print what the last word may become."`
+	Reference  referenceCommand  `cmd:"" name:"__reference" hidden:"" help:"Print docs/cli.md."`
 	Version    versionCommand    `cmd:"" group:"Tools" help:"Print the version."`
 	Help       helpCommand       `cmd:"" aliases:"h" group:"Tools" help:"Print help for a command."`
 }
@@ -100,8 +102,16 @@ func (s *session) prepare(line *invocation) error {
 	return err
 }
 
+// commandLine is the words of a command, the program's first.
+func commandLine(n *kong.Node) string {
+	if n.Parent == nil {
+		return n.Name
+	}
+	return commandLine(n.Parent) + " " + n.Name
+}
+
 // commandName is the words of a command, without the program's.
-func commandName(n *kong.Node) string { return strings.TrimPrefix(n.FullPath(), "mbus ") }
+func commandName(n *kong.Node) string { return strings.TrimPrefix(commandLine(n), "mbus ") }
 
 // parse lets kong read an ordered command line and the environment.
 func parse(parser *kong.Kong, line *invocation, env kong.Resolver, from origins) (*kong.Context, error) {

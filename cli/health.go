@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/wire"
+	"github.com/mbus-dev/mbus/discovery"
 	"github.com/mbus-dev/mbus/rpc"
 )
 
@@ -41,6 +44,7 @@ func (c *healthCommand) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	pingRest(ctx, conn, services, answers)
 	var b strings.Builder
 	fmt.Fprintf(&b, "service  %s\n", c.Service)
 	var lines []healthLine
@@ -62,6 +66,27 @@ func (c *healthCommand) Run(ctx context.Context, s *session) error {
 		return errReported
 	}
 	return nil
+}
+
+// pingRest asks the instances that have no Debug.Health whether they are there,
+// as every NATS service answers.
+func pingRest(ctx context.Context, conn *bus.Conn, services []discovery.Service, answers map[string]asked) {
+	for _, service := range services {
+		for _, n := range service.Nodes {
+			if n.Port != 0 || answers[n.ID].err == nil || answers[n.ID].err.Code != bus.Unimplemented {
+				continue
+			}
+			name, id := service.Name, instanceID(service.Name, n.ID)
+			if n.Address+".>" == wire.NodeWildcard(name, id) {
+				name, id = wire.Escape(name), wire.EscapeID(id)
+			}
+			if _, err := conn.Request(ctx, wire.SrvSubject(wire.VerbPing, name, id), nil, nil); err != nil {
+				answers[n.ID] = asked{err: bus.AsError(err)}
+			} else {
+				answers[n.ID] = asked{answer: json.RawMessage(`{"status":"ok"}`)}
+			}
+		}
+	}
 }
 
 func healthStatus(a asked) string {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,7 +19,6 @@ const maxAsked = 64
 
 // An asked is what one instance answered.
 type asked struct {
-	node   discovery.Node
 	answer json.RawMessage
 	err    *bus.Error
 }
@@ -40,7 +40,7 @@ func (s *session) askAll(ctx context.Context, conn *bus.Conn, service, method st
 			slots <- struct{}{}
 			work.Go(func() {
 				defer func() { <-slots }()
-				a := askOne(ctx, client, service, method, node)
+				a := askOne(ctx, client, version, method, node)
 				mu.Lock()
 				defer mu.Unlock()
 				answers[node.ID] = a
@@ -51,18 +51,28 @@ func (s *session) askAll(ctx context.Context, conn *bus.Conn, service, method st
 	return services, answers, callError(ctx, context.Cause(ctx))
 }
 
-func askOne(ctx context.Context, client *rpc.Client, service, method string, node discovery.Node) asked {
-	if node.Port != 0 {
-		return asked{node: node, err: bus.Errorf(bus.Unimplemented, "it is not on the bus: ask %s:%d itself", node.Address, node.Port)}
+func askOne(ctx context.Context, client *rpc.Client, service discovery.Service, method string, node discovery.Node) asked {
+	offered := func(e discovery.ServiceEndpoint) bool { return e.Name == method }
+	switch {
+	case node.Port != 0:
+		return asked{err: bus.Errorf(bus.Unimplemented, "it is not on the bus: ask %s itself", where(node))}
+	case !slices.ContainsFunc(service.Endpoints, offered):
+		return asked{err: errNotOffered(method)}
 	}
 	res, err := client.Do(ctx, &rpc.Request{
-		Service: service, Method: method, Instance: instanceID(service, node.ID),
+		Service: service.Name, Method: method, Instance: instanceID(service.Name, node.ID),
 		Codec: codec.JSON, Body: []byte("{}"), Idempotent: true,
 	})
 	if err != nil {
-		return asked{node: node, err: bus.AsError(err)}
+		return asked{err: bus.AsError(err)}
 	}
-	return asked{node: node, answer: res.Body}
+	return asked{answer: res.Body}
+}
+
+// errNotOffered is about services that are on the bus without mbus, such as
+// those of plain NATS, and the registry itself.
+func errNotOffered(method string) *bus.Error {
+	return bus.Errorf(bus.Unimplemented, "it has no %s", method)
 }
 
 // where is the column address:port.

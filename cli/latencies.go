@@ -32,7 +32,7 @@ func (l *latencies) quantile(q float64) time.Duration {
 	}
 	rank := uint64(math.Ceil(q * float64(l.total)))
 	for n, count := range l.buckets {
-		if rank <= count {
+		if rank <= count && n < len(l.buckets)-1 {
 			return min(l.max, time.Duration(float64(time.Microsecond)*math.Pow(1.01, float64(n+1))))
 		}
 		rank -= count

@@ -86,6 +86,15 @@ func interrupted(ctx context.Context) bool {
 	return ok
 }
 
+// stopped is for commands that run until they are interrupted: that is how they
+// succeed.
+func stopped(ctx context.Context, err error) error {
+	if _, ok := errors.AsType[interrupt](err); ok || interrupted(ctx) {
+		return nil
+	}
+	return err
+}
+
 // signalCode is the exit code that shells give a process which a signal ended.
 func signalCode(sig os.Signal) int {
 	if n, ok := sig.(syscall.Signal); ok {

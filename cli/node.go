@@ -98,14 +98,6 @@ func (c *nodeCommand) join(ctx context.Context, s *session) error {
 	return n.run(ctx)
 }
 
-// stopped turns the end of a node that was told to stop into a success.
-func stopped(ctx context.Context, err error) error {
-	if interrupted(ctx) {
-		return nil
-	}
-	return err
-}
-
 // brokerFlag returns a flag on the command line that only makes sense with a
 // broker in this process.
 func (c *nodeCommand) brokerFlag(s *session) string {

@@ -1,17 +1,27 @@
 package cli
 
 import (
+	"github.com/rs/zerolog"
+
 	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/discovery/registrar"
 	"github.com/mbus-dev/mbus/examples/greeter"
 	"github.com/mbus-dev/mbus/rpc"
-	"github.com/rs/zerolog"
 )
 
 // parts are what a node runs besides the broker, in the order of their start.
 func (n *nodeRun) parts() ([]bus.Runner, error) {
-	var parts []bus.Runner
+	log := n.session.logger(zerolog.InfoLevel)
+	registry, err := registrar.New(n.conn, registrar.Config{
+		System: n.system, Version: n.session.process.build().Version, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	parts := []bus.Runner{registry}
+	n.addresses.Services = append(n.addresses.Services, registrar.Service)
 	if n.command.Demo {
-		parts = append(parts, greeter.NewServer(n.conn, rpc.ServerConfig{Logger: n.session.logger(zerolog.InfoLevel)}))
+		parts = append(parts, greeter.NewServer(n.conn, rpc.ServerConfig{Logger: log}))
 		n.addresses.Services = append(n.addresses.Services, greeter.Service)
 	}
 	return parts, nil

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,31 +27,31 @@ func TestAllOptionsOfMicroParseInBothPlacesAndSpellings(t *testing.T) {
 	if len(options) != 29 {
 		t.Fatalf("the table has %d options, want Micro's 29", len(options))
 	}
+	var separate, hyphens, single, own, micro []string
 	for _, option := range options {
 		name, value, valued := strings.Cut(option, "=")
-		hyphens := strings.ReplaceAll(name, "_", "-")
-		separate, joined := []string{hyphens}, hyphens
+		variable := strings.ToUpper(strings.TrimPrefix(name, "--"))
+		name = strings.ReplaceAll(name, "_", "-")
 		if valued {
-			separate, joined = append(separate, value), joined+"="+value
+			separate, hyphens = append(separate, name, value), append(hyphens, name+"="+value)
+		} else {
+			separate, hyphens, value = append(separate, name), append(hyphens, name), "true"
 		}
+		single = append(single, strings.TrimPrefix(option, "-"))
+		own, micro = append(own, "MBUS_"+variable+"="+value), append(micro, "MICRO_"+variable+"="+value)
+	}
+	for _, spelling := range [][]string{options, separate, hyphens, single} {
 		for _, args := range [][]string{
-			{option, "version"}, {"version", option},
-			append(separate, "version"), append([]string{"version"}, separate...),
-			{joined, "version"}, {"version", joined},
-			{strings.TrimPrefix(option, "-"), "version"},
+			append([]string{"version"}, spelling...), append(slices.Clone(spelling), "version"),
 		} {
 			if got := run(t, cli.Process{Args: args}); got.code != 0 {
 				t.Errorf("mbus %q: exit %d, %s", args, got.code, got.stderr)
 			}
 		}
-		env := strings.ToUpper(strings.TrimLeft(strings.ReplaceAll(name, "-", "_"), "_"))
-		if !valued {
-			value = "true"
-		}
-		for _, variable := range []string{"MBUS_" + env, "MICRO_" + env} {
-			if got := mbus(t, "version", variable+"="+value); got.code != 0 {
-				t.Errorf("%s=%s mbus version: exit %d, %s", variable, value, got.code, got.stderr)
-			}
+	}
+	for _, env := range [][]string{own, micro} {
+		if got := mbus(t, "version", env...); got.code != 0 {
+			t.Errorf("mbus version with %q: exit %d, %s", env, got.code, got.stderr)
 		}
 	}
 }

@@ -1,0 +1,17 @@
+// Package e2e proves what mbus promises about processes: it has tests only, and
+// they run the real mbus command, services of their own and the tools of NATS,
+// kill them, restart them and send them garbage. What one process can prove is
+// tested beside the code instead.
+//
+// The tests build what they run, use free ports of this machine and temporary
+// directories, and leave no process behind. What a promise says about time is
+// asserted on the median of a few rounds, since one round on a busy machine
+// proves little; -v prints every figure.
+//
+//	variable       meaning
+//	MBUS_NATS_CLI  the NATS command line tool, if it is not nats in the PATH
+//	MBUS_CI        what a test needs must be there: nothing is skipped for want of it
+//	MBUS_LONG      the long forms: 10,000 calls where the short form makes 3,000, and more rounds
+//
+// The tests need Unix processes and signals; what reads /proc needs Linux.
+package e2e

@@ -1,0 +1,66 @@
+//go:build unix
+
+package e2e_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// A program is one that the tests build and run.
+type program string
+
+const (
+	mbus    program = "mbus"
+	greeter program = "greeter"
+	crowd   program = "crowd"
+)
+
+// path is where the program is. TestMain put it there, for this process and
+// the ones that it starts.
+func (p program) path() string { return filepath.Join(os.Getenv(programsDir), string(p)) }
+
+const programsDir = "MBUS_E2E_PROGRAMS"
+
+// The programs are built without the race detector: their memory, processor
+// time and latencies are what the tests measure.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(func() int {
+		if f := flag.Lookup("test.list"); f != nil && f.Value.String() != "" {
+			return m.Run()
+		}
+		dir, err := os.MkdirTemp("", "mbus-e2e-*")
+		if err == nil {
+			defer func() { _ = os.RemoveAll(dir) }()
+			err = build(dir)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		_ = os.Setenv(programsDir, dir)
+		return m.Run()
+	}())
+}
+
+func build(dir string) error {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		return err
+	}
+	for p, pkg := range map[program]string{mbus: ".", greeter: "./examples/greeter/server", crowd: "./cli/e2e/crowd"} {
+		// The version is fixed, so that the build cache serves the next run too.
+		cmd := exec.Command("go", "build", "-ldflags", "-X main.version=e2e -X main.source="+root,
+			"-o", filepath.Join(dir, string(p)), pkg)
+		cmd.Dir = root
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w\n%s", p, err, out)
+		}
+	}
+	return nil
+}
