@@ -67,7 +67,7 @@ func Run(t *testing.T, f func(t *testing.T, b *Bus), opts ...Option) {
 			panic(fmt.Sprintf("bustest: %s still runs after %v of virtual time (see bustest.WithLimit); all goroutines:\n\n%s", t.Name(), o.limit, stacks()))
 		})
 		t.Cleanup(func() { stuck.Stop() })
-		f(t, start(t, o, true))
+		f(t, start(t, o))
 	})
 }
 

@@ -40,15 +40,16 @@ type Bus struct {
 
 // Start starts a broker that the test's cleanup stops, in real time: for
 // benchmarks, and for tests that need a real network. Everything else is better
-// off with Run.
+// off with Run. Start works in a bubble of the caller's own too, if TestMain
+// calls Main.
 func Start(t testing.TB, opts ...Option) *Bus {
 	t.Helper()
-	return start(t, collect(opts), false)
+	return start(t, collect(opts))
 }
 
-func start(t testing.TB, opts options, virtual bool) *Bus {
+func start(t testing.TB, opts options) *Bus {
 	t.Helper()
-	b := &Bus{t: t, opts: opts, virtual: virtual, ending: make(chan struct{})}
+	b := &Bus{t: t, opts: opts, virtual: inBubble(), ending: make(chan struct{})}
 	if b.opts.jetStream {
 		b.storeDir = t.TempDir()
 	}
@@ -250,5 +251,7 @@ func (b *Bus) end() {
 	if b.virtual {
 		// nats.go polls while it drains, and looks once more after that.
 		time.Sleep(afterglow)
+		return
 	}
+	emptyPools() // for the bubble that comes next
 }

@@ -23,6 +23,12 @@ func stacks() string {
 
 var bubbleName = regexp.MustCompile(`^goroutine \d+ \[.*(synctest bubble \d+)\]`)
 
+// inBubble reports whether the caller is in a bubble of testing/synctest.
+func inBubble() bool {
+	head := make([]byte, 100)
+	return bubbleName.Match(head[:runtime.Stack(head, false)])
+}
+
 // bubbleGoroutines counts the other goroutines of the caller's bubble by where
 // they were started.
 func bubbleGoroutines() map[string]int {
