@@ -24,7 +24,10 @@ func Call[Res any](ctx context.Context, c *Client, service, method string, req a
 		opt(&o)
 	}
 	plan := planOfType[Res](c.plan)
-	r := Request{Service: service, Method: method, Instance: o.instance(service), Meta: o.meta, ID: o.id, Idempotent: o.idempotent}
+	r := Request{
+		Service: service, Method: method, Instance: o.instance(service), Meta: o.meta, ID: o.id,
+		Idempotent: o.idempotent, cancellable: ctx.Done() != nil,
+	}
 	r.Codec = o.codec
 	if r.Codec == 0 {
 		r.Codec = c.choose(&r, req, plan)
@@ -55,10 +58,11 @@ func Call[Res any](ctx context.Context, c *Client, service, method string, req a
 
 // choose picks the codec for a request, given the plan of its answer's type.
 func (c *Client) choose(r *Request, req any, answer codec.Codec) codec.Codec {
-	if req == nil {
-		return codec.JSON
+	plan := codec.Msgpack // an empty body is right in every codec
+	if req != nil {
+		plan = planOfValue(c.plan, req)
 	}
-	switch plan := planOfValue(c.plan, req); {
+	switch {
 	case plan == codec.Raw, plan == codec.Protobuf && answer == codec.Protobuf:
 		return plan
 	case plan == codec.Msgpack && answer == codec.Msgpack && c.peers.get(r.Service).frames():
@@ -126,8 +130,9 @@ func WithID(id string) CallOption {
 }
 
 // WithIdempotent says that the handler may run twice with the effect of running
-// once. Then a call without an answer is sent again after each third of its
-// time, and after a lost broker.
+// once. Then a call without an answer is sent again after each quarter of its
+// time (with the usual three retries), and after a lost broker; the first answer
+// counts.
 func WithIdempotent() CallOption {
 	return func(o *callOptions) { o.idempotent = true }
 }

@@ -44,7 +44,8 @@ type ClientConfig struct {
 	// and encoding stay as they are. A server that is not serving, or is
 	// draining, is called through the bus.
 	Local []*Server
-	// Logger gets what no caller can be told. The zero value is silent.
+	// Logger gets what no caller can be told, at the level debug. The zero
+	// value is silent.
 	Logger zerolog.Logger
 }
 
@@ -62,6 +63,7 @@ type Client struct {
 	pairs   []wire.Pair
 	seq     atomic.Uint64
 	buffers buffers
+	giveUps giveUps
 }
 
 // NewClient returns a client. It panics when a Local server is on another
@@ -79,7 +81,7 @@ func NewClient(conn *bus.Conn, cfg ClientConfig) *Client {
 	case cfg.Retries < 0:
 		cfg.Retries = 0
 	}
-	c := &Client{conn: conn, cfg: cfg, plan: codec.NewPlan(), peers: newPeers(conn), token: nuid.Next()}
+	c := &Client{conn: conn, cfg: cfg, plan: codec.NewPlan(), peers: newPeers(conn, cfg.Logger), token: nuid.Next()}
 	c.pairs = []wire.Pair{{Key: wire.HeaderConn, Value: c.token}}
 	if len(cfg.Local) > 0 {
 		c.local = make(map[string]*Server, len(cfg.Local))
@@ -106,6 +108,7 @@ func (c *Client) Close(ctx context.Context) error { return c.peers.close(ctx) }
 // documentation has the list.
 func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
 	own := *req
+	own.cancellable = ctx.Done() != nil
 	return c.do(ctx, &own)
 }
 

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
@@ -143,7 +144,7 @@ func (c *inbound) parseFrame() error {
 }
 
 func brokenFrame(err error, f wire.Frame) error {
-	if f.Version != 0 && f.Version != wire.Version {
+	if errors.Is(err, wire.ErrVersion) {
 		return bus.Errorf(bus.Unimplemented, "frame version %d is not known here, version %d is", f.Version, wire.Version)
 	}
 	return bus.Errorf(bus.InvalidArgument, "the request is a broken frame: %w", err)

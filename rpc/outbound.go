@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 
 // send sends the request once and waits for the answer.
 func (c *Client) send(ctx context.Context, p *peer, req *Request) (*Response, *bus.Error) {
-	pairs, err := c.control(ctx, req)
+	pairs, err := c.control(req)
 	if err != nil {
 		return nil, bus.AsError(err)
 	}
@@ -36,9 +35,9 @@ func (c *Client) send(ctx context.Context, p *peer, req *Request) (*Response, *b
 
 // control returns what travels beside the body, in either spelling, but for
 // codec and timeout.
-func (c *Client) control(ctx context.Context, req *Request) ([]wire.Pair, error) {
+func (c *Client) control(req *Request) ([]wire.Pair, error) {
 	var pairs []wire.Pair
-	if ctx.Done() != nil {
+	if req.cancellable {
 		pairs = c.pairs[:1:1] // appending copies
 	}
 	if req.From != "" {
@@ -82,7 +81,7 @@ func (c *Client) sendFrame(ctx context.Context, p *peer, subject string, req *Re
 	c.buffers.put(buf)
 	if err != nil {
 		failure := bus.AsError(err)
-		if failure.End == bus.Cancelled {
+		if failure.End == bus.Cancelled && req.cancellable {
 			c.giveUp(wire.AppendFrame(nil, &wire.Frame{Type: wire.FrameCancel, Seq: f.Seq}))
 		}
 		return nil, failure
@@ -116,7 +115,7 @@ func (c *Client) sendFrame(ctx context.Context, p *peer, subject string, req *Re
 
 func (c *Client) sendPlain(ctx context.Context, subject string, req *Request, pairs []wire.Pair) (*Response, *bus.Error) {
 	id := req.ID
-	if id == "" && ctx.Done() != nil {
+	if id == "" && req.cancellable {
 		// Without an id the call could not be named in a cancel.
 		id = strconv.FormatUint(c.seq.Add(1), 36)
 		pairs = append(pairs, wire.Pair{Key: wire.HeaderID, Value: id})
@@ -125,7 +124,7 @@ func (c *Client) sendPlain(ctx context.Context, subject string, req *Request, pa
 		pairs = append(pairs, wire.Pair{Key: wire.HeaderTimeout, Value: wire.FormatTimeout(left)})
 	}
 	res, failure := c.exchange(ctx, subject, req, pairs)
-	if failure != nil && failure.End == bus.Cancelled {
+	if failure != nil && failure.End == bus.Cancelled && req.cancellable {
 		c.giveUp([]byte(id))
 	}
 	return res, failure
@@ -185,15 +184,6 @@ func readPlain(m *nats.Msg) (*Response, *bus.Error) {
 	return res, nil
 }
 
-// giveUp tells whoever serves the call that nobody waits for it any more.
-// Nothing depends on its arrival.
-func (c *Client) giveUp(call []byte) {
-	err := c.conn.Publish(context.Background(), wire.CancelSubject(c.token), "", nil, call)
-	if err != nil && !errors.Is(err, bus.Broker) {
-		c.cfg.Logger.Debug().Err(err).Msg("a cancel is lost")
-	}
-}
-
 // badReply says that an answer came and cannot be read. The handler has run.
 func badReply(format string, args ...any) *bus.Error {
 	e := bus.Errorf(bus.DataLoss, "bad reply: "+format, args...)
@@ -204,8 +194,11 @@ func badReply(format string, args ...any) *bus.Error {
 // ended corrects the end of an error that came as a reply: what a server says
 // about the time is the same end as when the caller's own clock says it.
 func ended(e *bus.Error) *bus.Error {
-	if e.Code == bus.DeadlineExceeded {
+	switch {
+	case e.Code == bus.DeadlineExceeded:
 		e.End = bus.Timeout
+	case e.End == 0: // an error frame that cannot be read
+		e.End = bus.Handler
 	}
 	return e
 }

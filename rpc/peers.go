@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/wire"
@@ -31,6 +32,7 @@ const (
 // peers are the services that a client has called.
 type peers struct {
 	conn *bus.Conn
+	log  zerolog.Logger
 
 	table atomic.Pointer[map[string]*peer] // copied to be changed
 	mu    sync.Mutex                       // of who changes it
@@ -40,6 +42,7 @@ type peers struct {
 // instance speaks frames.
 type peer struct {
 	conn    *bus.Conn
+	log     zerolog.Logger
 	service string
 	kept    bool // in the table; the facts of a passing peer are not gathered
 
@@ -73,8 +76,8 @@ const (
 	speaksFrames
 )
 
-func newPeers(conn *bus.Conn) *peers {
-	p := &peers{conn: conn}
+func newPeers(conn *bus.Conn, log zerolog.Logger) *peers {
+	p := &peers{conn: conn, log: log}
 	p.table.Store(&map[string]*peer{})
 	return p
 }
@@ -90,7 +93,7 @@ func (p *peers) get(service string) *peer {
 	if known := old[service]; known != nil {
 		return known
 	}
-	one := &peer{conn: p.conn, service: service, kept: len(old) < maxPeers}
+	one := &peer{conn: p.conn, log: p.log, service: service, kept: len(old) < maxPeers}
 	one.subjects.Store(&map[string]string{})
 	if !one.kept {
 		return one
@@ -202,7 +205,7 @@ func (p *peer) ask(now time.Time) {
 	p.heard.Store(0)
 	p.plain.Store(false)
 	p.stale = false
-	p.again = now.Add(learnAgain)
+	p.again = now.Add(learnAgain) // unless the question is answered
 	reply, release, err := p.conn.Expect(p.hear)
 	if err != nil {
 		p.speaks.Store(unknown)
@@ -261,17 +264,18 @@ func (p *peer) settle() {
 	}
 	p.release()
 	p.release = nil
-	switch {
-	case p.stale:
-		p.speaks.Store(unknown)
+	if p.heard.Load() > 0 {
 		p.again = time.Time{}
-	case p.heard.Load() == 0:
+	}
+	switch {
+	case p.stale, p.heard.Load() == 0:
 		p.speaks.Store(unknown)
 	case p.plain.Load():
 		p.speaks.Store(speaksPlain)
 	default:
 		p.speaks.Store(speaksFrames)
 	}
+	p.log.Debug().Str("service", p.service).Int64("instances", p.heard.Load()).Bool("frames", p.speaks.Load() == speaksFrames).Msg("asked a service what it speaks")
 }
 
 // close frees what the peer holds on the connection; it learns no more.

@@ -33,6 +33,10 @@ type Request struct {
 	// Idempotent says that the handler may run twice: a call without an answer
 	// may be tried again. Only the caller's side reads it.
 	Idempotent bool
+
+	// cancellable says that the caller may give up before its time is over,
+	// and that this is worth telling.
+	cancellable bool
 }
 
 // Clone returns a copy that shares nothing with r.

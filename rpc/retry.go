@@ -88,10 +88,10 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// insist is try for a request that may run twice: after each third of the time
-// without an answer it sends another one, to whichever instance the bus
-// chooses, and takes the first answer. The earlier ones go on, so that a slow
-// answer is not lost; the later ones come out of the budget.
+// insist is try for a request that may run twice: after each quarter of the time
+// (with three retries) without an answer it sends another one, to whichever
+// instance the bus chooses, and takes the first answer. The earlier ones go on,
+// so that a slow answer is not lost; the later ones come out of the budget.
 func (c *Client) insist(ctx context.Context, p *peer, req *Request) (*Response, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	results := make(chan outcome)
@@ -100,7 +100,7 @@ func (c *Client) insist(ctx context.Context, p *peer, req *Request) (*Response, 
 		sent++
 		waiting++
 		one := *req
-		one.Attempt = sent
+		one.Attempt, one.cancellable = sent, true
 		go func() { // ends with ctx at the latest; its result is waited for below
 			res, failure := c.tryThroughLoss(ctx, p, &one)
 			results <- outcome{res, failure}
@@ -113,7 +113,7 @@ func (c *Client) insist(ctx context.Context, p *peer, req *Request) (*Response, 
 			<-results
 		}
 	}()
-	tick, stop := thirds(ctx)
+	tick, stop := ticker(ctx, c.cfg.Retries+1)
 	defer stop()
 	var first *bus.Error
 	for {
@@ -142,14 +142,14 @@ type outcome struct {
 	failure *bus.Error
 }
 
-// thirds ticks after each third of the time that ctx has left; never, if it has
-// no deadline.
-func thirds(ctx context.Context) (<-chan time.Time, func()) {
+// ticker ticks after each of the equal parts of the time that ctx has left;
+// never, if it has no deadline.
+func ticker(ctx context.Context, parts int) (<-chan time.Time, func()) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return nil, func() {}
 	}
-	t := time.NewTicker(max(time.Until(deadline)/3, time.Millisecond))
+	t := time.NewTicker(max(time.Until(deadline)/time.Duration(parts), time.Millisecond))
 	return t.C, t.Stop
 }
 

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"math"
 	"math/bits"
 	"sync/atomic"
 	"time"
@@ -105,7 +106,7 @@ func (h *histogram) quantile(q float64) time.Duration {
 	if total == 0 {
 		return 0
 	}
-	rank := uint64(q*float64(total)) + 1
+	rank := max(1, uint64(math.Ceil(q*float64(total))))
 	for i, n := range counts {
 		if n >= rank {
 			return upperBound(i)

@@ -1,0 +1,202 @@
+package rpc_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/bustest"
+	"github.com/mbus-dev/mbus/rpc"
+)
+
+func TestACallSurvivesAMomentWithoutInstances(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		s := serveHello(t, b)
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
+		if err := sayHello(bustest.Context(t), client); err != nil {
+			t.Fatal(err)
+		}
+		stop(t, s)
+		next := newGreeter(b.Conn(t))
+		var attempt atomic.Int64
+		rpc.Handle(next, "Say.Hello", func(ctx context.Context, r *HelloRequest) (*HelloResponse, error) {
+			attempt.Store(int64(rpc.RequestFrom(ctx).Attempt))
+			return hello(ctx, r)
+		})
+		var starting sync.WaitGroup
+		starting.Go(func() {
+			time.Sleep(10 * time.Millisecond)
+			serve(t, next)
+		})
+		if err := sayHello(bustest.Context(t), client); err != nil {
+			t.Error(err)
+		}
+		starting.Wait()
+		if attempt.Load() < 2 {
+			t.Errorf("the handler saw attempt %d, want a later one", attempt.Load())
+		}
+	})
+}
+
+func TestARefusedCallIsTriedElsewhere(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		var refused atomic.Int64
+		busy := newGreeter(b.Conn(t))
+		rpc.Handle(busy, "Say.Hello", func(ctx context.Context, r *HelloRequest) (*HelloResponse, error) {
+			if refused.Add(1) > 2 {
+				return hello(ctx, r)
+			}
+			e := bus.Errorf(bus.ResourceExhausted, "full")
+			e.Retry = bus.RetrySafe
+			return nil, e
+		})
+		serve(t, busy)
+		serveHello(t, b)
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
+		for range 20 {
+			if err := sayHello(bustest.Context(t), client); err != nil {
+				t.Error(err)
+			}
+		}
+		if refused.Load() == 0 {
+			t.Error("no call was refused")
+		}
+	})
+}
+
+func TestASilentInstanceCostsAnIdempotentCallTimeAndNotItsAnswer(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		link := b.Link()
+		dead := newGreeter(b.Conn(t, link.Use))
+		rpc.Handle(dead, "Say.Hello", hello)
+		if err := dead.Start(bustest.Context(t)); err != nil {
+			t.Fatal(err)
+		}
+		for range 4 {
+			serveHello(t, b)
+		}
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
+		// Pings would find out after two seconds: stay below.
+		failures := func(opts ...rpc.CallOption) (n int64) {
+			var failed atomic.Int64
+			var calls sync.WaitGroup
+			for range 40 {
+				calls.Go(func() {
+					if err := sayHello(bustest.Context(t), client, append(opts, rpc.WithTimeout(800*time.Millisecond))...); err != nil {
+						wantError(t, err, bus.DeadlineExceeded, bus.Timeout)
+						failed.Add(1)
+					}
+				})
+			}
+			calls.Wait()
+			return failed.Load()
+		}
+		link.Silence()
+		// A fifth of the calls goes to the silent one. The budget pays for ten
+		// more of them.
+		plain, idempotent := failures(), failures(rpc.WithIdempotent())
+		if plain == 0 || idempotent > plain/2 {
+			t.Errorf("%d calls failed, and %d of those that may run twice", plain, idempotent)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_ = dead.Stop(ctx)
+	})
+}
+
+func TestASlowAnswerOfAnIdempotentCallIsNotLost(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		var served, abandoned atomic.Int64
+		s := newGreeter(b.Conn(t))
+		rpc.Handle(s, "Say.Hello", func(ctx context.Context, r *HelloRequest) (*HelloResponse, error) {
+			served.Add(1)
+			select {
+			case <-time.After(800 * time.Millisecond):
+				return hello(ctx, r)
+			case <-ctx.Done():
+				abandoned.Add(1)
+				return nil, ctx.Err()
+			}
+		})
+		serve(t, s)
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
+		began := time.Now()
+		if err := sayHello(bustest.Context(t), client, rpc.WithIdempotent(), rpc.WithTimeout(900*time.Millisecond)); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took != 800*time.Millisecond {
+			t.Errorf("took %v, want 800ms", took)
+		}
+		time.Sleep(time.Millisecond)
+		if served.Load() != 4 || abandoned.Load() != 3 {
+			t.Errorf("%d were begun and %d given up, want 4 and 3", served.Load(), abandoned.Load())
+		}
+	})
+}
+
+func TestARetryThatIsSafeBelowIsNotSafeAbove(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		var ran atomic.Int64
+		conn := b.Conn(t)
+		inner := rpc.NewClient(conn, rpc.ClientConfig{Retries: -1})
+		s := newGreeter(conn)
+		rpc.Handle(s, "Say.Hello", func(ctx context.Context, _ *HelloRequest) (*HelloResponse, error) {
+			ran.Add(1) // with an effect that must happen once
+			_, err := rpc.Call[HelloResponse](ctx, inner, "full", "Do", nil)
+			return nil, err
+		})
+		serve(t, s)
+		full := rpc.NewServer(conn, rpc.ServerConfig{Name: "full", Concurrency: 1})
+		rpc.Handle(full, "Do", func(context.Context, *struct{}) (*struct{}, error) {
+			time.Sleep(time.Second)
+			return nil, nil
+		})
+		serve(t, full)
+		go func() { _, _ = rpc.Call[struct{}](bustest.Context(t), inner, "full", "Do", nil) }()
+		time.Sleep(10 * time.Millisecond)
+		err := sayHello(bustest.Context(t), rpc.NewClient(b.Conn(t), rpc.ClientConfig{}))
+		e := wantError(t, err, bus.ResourceExhausted, bus.Handler)
+		if e.Retry != bus.RetryNever || ran.Load() != 1 {
+			t.Errorf("the handler ran %d times, the error says retry %v", ran.Load(), e.Retry)
+		}
+		time.Sleep(time.Second)
+	})
+}
+
+func TestACancelReachesTheEndOfAChain(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		ended := make(chan time.Time, 3)
+		next := map[string]string{"a": "b", "b": "c"}
+		for _, name := range []string{"a", "b", "c"} {
+			conn := b.Conn(t)
+			inner := rpc.NewClient(conn, rpc.ClientConfig{})
+			s := rpc.NewServer(conn, rpc.ServerConfig{Name: name})
+			rpc.Handle(s, "Do", func(ctx context.Context, _ *struct{}) (*struct{}, error) {
+				defer func() { ended <- time.Now() }()
+				if next[name] != "" {
+					return rpc.Call[struct{}](ctx, inner, next[name], "Do", nil)
+				}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})
+			serve(t, s)
+		}
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
+		for range 3 {
+			ctx, cancel := context.WithCancel(bustest.Context(t))
+			time.AfterFunc(time.Second, cancel)
+			gaveUp := time.Now().Add(time.Second)
+			_, err := rpc.Call[struct{}](ctx, client, "a", "Do", nil)
+			wantError(t, err, bus.Canceled, bus.Cancelled)
+			for range 3 {
+				if late := (<-ended).Sub(gaveUp); late > 50*time.Millisecond {
+					t.Errorf("a handler ended %v after the caller", late)
+				}
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
