@@ -1,0 +1,2 @@
+// Package registrar serves the complete live view of a bus.
+package registrar
