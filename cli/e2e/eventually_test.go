@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -41,3 +42,14 @@ func keepsPromise(t testing.TB, what string, promise, most time.Duration, rounds
 		t.Errorf("%s: worst %v of %v, want at most %v", what, worst, rounds, most)
 	}
 }
+
+// rounds is how often a test repeats what it times.
+func rounds(short int) int {
+	if long() {
+		return 4 * short
+	}
+	return short
+}
+
+// long reports whether the long forms are asked for.
+func long() bool { return os.Getenv("MBUS_LONG") != "" }

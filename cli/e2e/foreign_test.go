@@ -4,9 +4,11 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
@@ -84,9 +86,15 @@ type seenService struct {
 // with its one instance.
 func seesForeign(t *testing.T, b *broker, name, id string) seenService {
 	t.Helper()
-	if names := strings.Fields(succeed(t, b.mbus("list", "services"))); !slices.Contains(names, name) {
-		t.Errorf("mbus list services: %q, want %s among them", names, name)
-	}
+	// Foreign services announce nothing, so a registrar looks for them now and
+	// then.
+	took := eventually(t, 20*time.Second, name+" in mbus list services", func() error {
+		if names := strings.Fields(succeed(t, b.mbus("list", "services"))); !slices.Contains(names, name) {
+			return fmt.Errorf("there are only %q", names)
+		}
+		return nil
+	})
+	t.Logf("listed after %v", took)
 	seen := decode[[]seenService](t, succeed(t, b.mbus("get", "service", name, "--output", "json")))
 	if len(seen) != 1 || len(seen[0].Nodes) != 1 || seen[0].Nodes[0].ID != name+"-"+id {
 		t.Fatalf("mbus get service %s: %+v, want one version with the node %s-%s", name, seen, name, id)

@@ -15,9 +15,9 @@ import (
 type program string
 
 const (
-	mbus    program = "mbus"
-	greeter program = "greeter"
-	crowd   program = "crowd"
+	mbus          program = "mbus"
+	greeterServer program = "greeter"
+	crowd         program = "crowd"
 )
 
 // path is where the program is. TestMain put it there, for this process and
@@ -53,7 +53,7 @@ func build(dir string) error {
 	if err != nil {
 		return err
 	}
-	for p, pkg := range map[program]string{mbus: ".", greeter: "./examples/greeter/server", crowd: "./cli/e2e/crowd"} {
+	for p, pkg := range map[program]string{mbus: ".", greeterServer: "./examples/greeter/server", crowd: "./cli/e2e/crowd"} {
 		// The version is fixed, so that the build cache serves the next run too.
 		cmd := exec.Command("go", "build", "-ldflags", "-X main.version=e2e -X main.source="+root,
 			"-o", filepath.Join(dir, string(p)), pkg)

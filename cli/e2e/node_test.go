@@ -92,7 +92,7 @@ func (b *broker) start(t testing.TB, c command) *process {
 // startGreeter runs the greeter under this id and waits until it answers.
 func (b *broker) startGreeter(t testing.TB, id string) *process {
 	t.Helper()
-	p := b.start(t, of(greeter).with("MBUS_SERVER_ID="+id))
+	p := b.start(t, of(greeterServer).with("MBUS_SERVER_ID="+id))
 	b.awaitInstance(t, "go_micro_srv_greeter", id)
 	return p
 }
