@@ -20,6 +20,39 @@ func decodeAny(d *decoder, v reflect.Value) *fault {
 	return nil
 }
 
+func decodeAnyMap(d *decoder, v reflect.Value) *fault {
+	switch h := d.head(); h.kind {
+	case kindNil:
+		v.SetZero()
+	case kindMap:
+		m, f := d.anyMap(h.n)
+		if f != nil {
+			return f
+		}
+		*v.Addr().Interface().(*map[string]any) = m
+	default:
+		return d.misfit(h, v.Type())
+	}
+	return nil
+}
+
+func (d *decoder) anyMap(n int) (map[string]any, *fault) {
+	if f := d.take(mapSize(n, 32)); f != nil {
+		return nil, f
+	}
+	m := make(map[string]any, n)
+	for range n {
+		name, f := d.text(d.head())
+		if f != nil {
+			return nil, f
+		}
+		if m[name], f = d.any(); f != nil {
+			return nil, f.in(name)
+		}
+	}
+	return m, nil
+}
+
 // any reads the next value without a type: nil, bool, int64, uint64, float64, string, []any and
 // map[string]any. Its depth is bounded by the guard.
 func (d *decoder) any() (any, *fault) {
@@ -47,18 +80,9 @@ func (d *decoder) any() (any, *fault) {
 		}
 		return list, nil
 	case kindMap:
-		if f := d.take(mapSize(h.n, 32)); f != nil {
+		m, f := d.anyMap(h.n)
+		if f != nil {
 			return nil, f
-		}
-		m := make(map[string]any, h.n)
-		for range h.n {
-			name, f := d.text(d.head())
-			if f != nil {
-				return nil, f
-			}
-			if m[name], f = d.any(); f != nil {
-				return nil, f.in(name)
-			}
 		}
 		return m, nil
 	}

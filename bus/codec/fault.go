@@ -2,6 +2,8 @@ package codec
 
 import (
 	"fmt"
+	"strconv"
+	"unicode"
 
 	"github.com/mbus-dev/mbus/bus"
 )
@@ -31,13 +33,24 @@ func (f *fault) in(name string) *fault {
 	return f
 }
 
+// where is the path for a message: short, and without what a stranger's keys could do to a terminal.
+func (f *fault) where() string {
+	path := clip(f.path)
+	for _, r := range path {
+		if !unicode.IsPrint(r) {
+			return strconv.Quote(path)
+		}
+	}
+	return path
+}
+
 func (f *fault) err(c Codec) *bus.Error {
 	where := ""
 	if f.at >= 0 {
 		where = fmt.Sprintf(" at byte %d", f.at)
 	}
 	if f.path != "" {
-		where += " (" + clip(f.path) + ")"
+		where += " (" + f.where() + ")"
 	}
 	return bus.Errorf(bus.InvalidArgument, "the %s body is wrong%s: %s", c, where, f.text)
 }

@@ -99,7 +99,7 @@ func sameMeaning(n *node) (same bool) {
 }
 
 func sameSample(n *node, v reflect.Value) bool {
-	text, f := appendJSON(nil, v.Addr().Interface())
+	text, f := newJSONWriter().write(v.Addr().Interface())
 	body := generatedBody(v)
 	if f != nil || body == nil {
 		return false

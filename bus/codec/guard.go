@@ -44,7 +44,7 @@ type census struct {
 func guardMsgpack(data []byte) (census, *fault) {
 	var (
 		seen  census
-		keys  keySet
+		keys  = keySet{data: data}
 		left  [MaxDepth + 1]int32 // values still to come; of a map keys and values
 		isMap [MaxDepth + 1]bool
 		depth int
@@ -53,10 +53,10 @@ func guardMsgpack(data []byte) (census, *fault) {
 	if len(data) > math.MaxInt32 {
 		return seen, faultf(0, "it is over 2 GiB")
 	}
-	keys.reset(data)
 	for {
 		h := readHead(data[off:])
 		switch h.size {
+		case 1:
 		case 0:
 			return seen, faultf(len(data), "it ends inside a value")
 		case -1:

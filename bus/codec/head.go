@@ -65,10 +65,16 @@ func readHead(b []byte) head {
 	if len(b) == 0 {
 		return head{}
 	}
+	if b[0] <= 0x7f {
+		return head{kind: kindUint, size: 1, bits: uint64(b[0])}
+	}
+	return readLongHead(b)
+}
+
+// readLongHead reads the heads that are not small numbers; apart, so that readHead is inlined.
+func readLongHead(b []byte) head {
 	c := b[0]
 	switch {
-	case c <= 0x7f:
-		return head{kind: kindUint, size: 1, bits: uint64(c)}
 	case c >= 0xe0:
 		return head{kind: kindInt, size: 1, bits: uint64(int64(int8(c)))}
 	case c <= 0x8f:

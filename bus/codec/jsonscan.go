@@ -54,7 +54,7 @@ type jsonScan struct {
 // begin sets the scan to the start of data; trust says that data has passed a scan before.
 func (s *jsonScan) begin(data []byte, trust bool) *fault {
 	s.data, s.trust = data, trust
-	s.keys.reset(data)
+	s.keys.data = data
 	if trust {
 		return nil
 	}

@@ -9,15 +9,26 @@ import (
 	"time"
 )
 
-// appendJSON appends what encoding/json makes of v, without its escapes for HTML.
-func appendJSON(dst []byte, v any) ([]byte, *fault) {
-	buf := bytes.NewBuffer(dst)
-	enc := json.NewEncoder(buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+// jsonWriter writes JSON without the escapes that encoding/json adds for HTML.
+type jsonWriter struct {
+	buf bytes.Buffer
+	enc *json.Encoder
+}
+
+func newJSONWriter() *jsonWriter {
+	w := new(jsonWriter)
+	w.enc = json.NewEncoder(&w.buf)
+	w.enc.SetEscapeHTML(false)
+	return w
+}
+
+// write gives the JSON form of v, valid until the next write.
+func (w *jsonWriter) write(v any) ([]byte, *fault) {
+	w.buf.Reset()
+	if err := w.enc.Encode(v); err != nil {
 		return nil, faultf(-1, "%s", strings.TrimPrefix(err.Error(), "json: "))
 	}
-	text := buf.Bytes()
+	text := w.buf.Bytes()
 	text = text[:len(text)-1] // the encoder ends the line
 	if opened := bytes.Count(text, []byte("[")) + bytes.Count(text, []byte("{")); opened > MaxDepth && deep(text) {
 		return nil, overDepth(-1)
@@ -58,7 +69,7 @@ func (n *node) unmarshalJSON(text []byte, v reflect.Value, memory int64) *fault 
 		}
 	}
 	var err error
-	if n.mend {
+	if n.loose {
 		dec := json.NewDecoder(bytes.NewReader(text))
 		dec.UseNumber()
 		err = dec.Decode(v.Addr().Interface())

@@ -12,29 +12,22 @@ const fewKeys = 8
 // values is meant differs between parsers, and where parsers differ, checks are passed by: so a
 // body must not repeat a key.
 //
-// It holds 8 bytes and, in large objects, at most 16 more for each key of the open objects.
+// It takes 8 bytes and, in large objects, at most 16 more for each key of the open objects, and
+// nothing on the heap while there are few.
 type keySet struct {
-	data  []byte // the body
-	side  []byte // keys that are not in the body as they are, because they were escaped
-	spans []span
-	open  []keyFrame
-	seed  maphash.Seed
-
-	fewSpans [2 * fewKeys]span // where spans and open begin, to spare small bodies the heap
-	fewOpen  [4]keyFrame
-}
-
-func (k *keySet) reset(data []byte) {
-	k.data, k.spans, k.open = data, k.fewSpans[:0], k.fewOpen[:0]
+	data   []byte // the body
+	side   []byte // keys that are not in the body as they are, because they were escaped
+	few    [4 * fewKeys]span
+	more   []span
+	count  int                 // of the keys in few and more
+	first  [MaxDepth + 1]int32 // number of the first key of each open object
+	open   int                 // objects
+	tables [][]int32           // for each open object 1 + number of its keys, by hash; nil while they are few
+	seed   maphash.Seed
 }
 
 // A span is a key: data[start:end], or side[-start-1:end] if start is negative.
 type span struct{ start, end int32 }
-
-type keyFrame struct {
-	first int     // of its keys in spans
-	table []int32 // 1 + position in spans, by hash; nil while the keys are few
-}
 
 func (k *keySet) bytes(s span) []byte {
 	if s.start < 0 {
@@ -43,13 +36,26 @@ func (k *keySet) bytes(s span) []byte {
 	return k.data[s.start:s.end]
 }
 
-func (k *keySet) push() { k.open = append(k.open, keyFrame{first: len(k.spans)}) }
+// key is the key with number i.
+func (k *keySet) key(i int) []byte {
+	if i < len(k.few) {
+		return k.bytes(k.few[i])
+	}
+	return k.bytes(k.more[i-len(k.few)])
+}
+
+func (k *keySet) push() {
+	k.open++
+	k.first[k.open] = int32(k.count)
+	if len(k.tables) > k.open {
+		k.tables[k.open] = nil
+	}
+}
 
 func (k *keySet) pop() {
-	last := len(k.open) - 1
-	k.spans = k.spans[:k.open[last].first]
-	k.open[last].table = nil
-	k.open = k.open[:last]
+	k.count = int(k.first[k.open])
+	k.more = k.more[:max(0, k.count-len(k.few))]
+	k.open--
 }
 
 // add adds a key that is in the body as it is; false means the object has it.
@@ -63,47 +69,60 @@ func (k *keySet) addCopy(key []byte) bool {
 }
 
 func (k *keySet) insert(s span) bool {
-	key := k.bytes(s)
-	f := &k.open[len(k.open)-1]
-	mine := k.spans[f.first:]
-	if f.table == nil {
-		for _, other := range mine {
-			if bytes.Equal(k.bytes(other), key) {
+	key, first := k.bytes(s), int(k.first[k.open])
+	if len(k.tables) <= k.open || k.tables[k.open] == nil {
+		for i := first; i < k.count; i++ {
+			if bytes.Equal(k.key(i), key) {
 				return false
 			}
 		}
-		k.spans = append(k.spans, s)
-		if len(mine)+1 > fewKeys {
-			k.rehash(f, 8*fewKeys)
+		k.keep(s)
+		if k.count-first > fewKeys {
+			k.rehash(8 * fewKeys)
 		}
 		return true
 	}
-	mask := len(f.table) - 1
+	table := k.tables[k.open]
+	mask := len(table) - 1
 	slot := int(maphash.Bytes(k.seed, key)) & mask
-	for ; f.table[slot] != 0; slot = (slot + 1) & mask {
-		if bytes.Equal(k.bytes(k.spans[f.table[slot]-1]), key) {
+	for ; table[slot] != 0; slot = (slot + 1) & mask {
+		if bytes.Equal(k.key(int(table[slot]-1)), key) {
 			return false
 		}
 	}
-	k.spans = append(k.spans, s)
-	f.table[slot] = int32(len(k.spans))
-	if 2*len(k.spans[f.first:]) > len(f.table) {
-		k.rehash(f, 2*len(f.table))
+	k.keep(s)
+	table[slot] = int32(k.count)
+	if 2*(k.count-first) > len(table) {
+		k.rehash(2 * len(table))
 	}
 	return true
 }
 
-// rehash gives f a table of the given size, a power of two over twice the number of its keys.
-func (k *keySet) rehash(f *keyFrame, size int) {
-	if k.seed == (maphash.Seed{}) {
+func (k *keySet) keep(s span) {
+	if k.count < len(k.few) {
+		k.few[k.count] = s
+	} else {
+		k.more = append(k.more, s)
+	}
+	k.count++
+}
+
+// rehash gives the innermost object a table of the given size, a power of two over twice the number
+// of its keys.
+func (k *keySet) rehash(size int) {
+	if k.tables == nil {
 		k.seed = maphash.MakeSeed()
 	}
-	f.table = make([]int32, size)
-	for i := f.first; i < len(k.spans); i++ {
-		slot := int(maphash.Bytes(k.seed, k.bytes(k.spans[i]))) & (size - 1)
-		for f.table[slot] != 0 {
+	for len(k.tables) <= k.open {
+		k.tables = append(k.tables, nil)
+	}
+	table := make([]int32, size)
+	for i := int(k.first[k.open]); i < k.count; i++ {
+		slot := int(maphash.Bytes(k.seed, k.key(i))) & (size - 1)
+		for table[slot] != 0 {
 			slot = (slot + 1) & (size - 1)
 		}
-		f.table[slot] = int32(i + 1)
+		table[slot] = int32(i + 1)
 	}
+	k.tables[k.open] = table
 }

@@ -65,6 +65,7 @@ type empties struct {
 type holders struct {
 	Bytes  []byte
 	Four   [4]byte
+	Three  [3]digit
 	Digits digits
 	Pair   pair
 	Strs   []string

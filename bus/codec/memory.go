@@ -109,7 +109,7 @@ func (n *node) measureJSON(text []byte, memory int64) *fault {
 			memory -= in.cost.entry
 			if in.fields == nil {
 				memory -= int64(t.end-t.start) + 8
-			} else if i := in.fields.find(unquote(text[t.start:t.end]), -1); i >= 0 {
+			} else if i := in.fields.find(unquote(text[t.start:t.end]), 0); i >= 0 {
 				in.slot = in.fields.list[i].node
 			} else {
 				in.slot = nil

@@ -29,9 +29,10 @@ type node struct {
 	enc       func(*encoder, reflect.Value) *fault
 	dec       func(*decoder, reflect.Value) *fault
 
-	// mend says that values which encoding/json decoded need (*node).mendJSON.
-	mend bool
-	cost cost
+	// mend says that values which encoding/json decoded need (*node).mendJSON, loose that they hold
+	// places without a type.
+	mend, loose bool
+	cost        cost
 }
 
 // shape is how encoding/json sees a type.
@@ -173,7 +174,8 @@ func (c *compiler) finish() {
 			n.json = n.own
 		}
 		n.cost = n.ownCost()
-		n.mend = n.shape == shapeTime || n.shape == shapeAny
+		n.loose = n.shape == shapeAny
+		n.mend = n.loose || n.shape == shapeTime
 	}
 	for changed := true; changed; { // as many rounds as the longest way round a circle
 		changed = false
@@ -223,8 +225,8 @@ func (n *node) learn(part *node) bool {
 	if n.json == "" && part.json != "" && !n.methods {
 		n.json, news = part.json, true
 	}
-	if part.mend && !n.mend {
-		n.mend, news = true, true
+	if part.mend && !n.mend || part.loose && !n.loose {
+		n.mend, n.loose, news = true, n.loose || part.loose, true
 	}
 	if more := n.cost.max(part.cost); more != n.cost {
 		n.cost, news = more, true

@@ -6,16 +6,18 @@ import (
 	"strings"
 )
 
-// safeInteger is up to where a float64 holds every integer: below it, a float without a fraction
-// and the integer are the same number.
+// safeInteger is up to where a float64 holds every integer.
 const safeInteger = 1 << 53
 
-// untyped is the value of a float in a place without a type: an int64 if it has no fraction and is
-// below 2^53, as it stands otherwise. JSON writes the float 1 and the integer 1 alike, so a handler
-// must not see a difference in MessagePack either.
+// untyped is the value of a float in a place without a type: the integer that JSON would write for
+// it, if it has no fraction and fits 64 bits, else the float. JSON writes the float 1 and the integer 1
+// alike, so a handler must not see a difference in MessagePack either.
 func untyped(f float64) any {
-	if f == math.Trunc(f) && math.Abs(f) < safeInteger {
-		return int64(f)
+	if f == 0 {
+		return int64(0) // of either sign
+	}
+	if n, ok := asInteger(f, 64); ok {
+		return n.untyped()
 	}
 	return f
 }

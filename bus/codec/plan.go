@@ -1,11 +1,10 @@
 package codec
 
 import (
+	"bytes"
 	"reflect"
 	"sync"
 	"sync/atomic"
-
-	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/mbus-dev/mbus/bus"
 )
@@ -23,7 +22,12 @@ const maxTypes = 4096
 type Plan struct {
 	nodes sync.Map // of reflect.Type to *node
 	count atomic.Int64
+	// What encoding and decoding need on the way is used again. A buffer over maxKept is not kept.
+	encoders, decoders, writers sync.Pool
 }
+
+// maxKept bounds the size of a buffer that is kept for the next value.
+const maxKept = 64 << 10
 
 // NewPlan makes an empty plan.
 func NewPlan() *Plan { return new(Plan) }
@@ -104,7 +108,7 @@ func (p *Plan) Marshal(c Codec, v any) ([]byte, error) {
 	if f != nil {
 		where := ""
 		if f.path != "" {
-			where = " (" + clip(f.path) + ")"
+			where = " (" + f.where() + ")"
 		}
 		return nil, bus.Errorf(bus.Internal, "a %T cannot be sent as %s%s: %s", v, c, where, f.text)
 	}
@@ -164,8 +168,15 @@ func (p *Plan) unmarshal(c Codec, body []byte, v reflect.Value) *fault {
 	if f != nil {
 		return f
 	}
-	d := decoder{data: body, seen: seen, memory: memory}
-	return n.dec(&d, v)
+	d, ok := p.decoders.Get().(*decoder)
+	if !ok {
+		d = new(decoder)
+	}
+	*d = decoder{data: body, seen: seen, memory: memory}
+	f = n.dec(d, v)
+	*d = decoder{}
+	p.decoders.Put(d)
+	return f
 }
 
 // marshalJSON encodes v as JSON: as protobuf defines it for a message, by encoding/json otherwise.
@@ -173,7 +184,19 @@ func (p *Plan) marshalJSON(v any) ([]byte, *fault) {
 	if m, ok := protoOf(v); ok {
 		return marshalProtoJSON(m)
 	}
-	return appendJSON(nil, v)
+	w, ok := p.writers.Get().(*jsonWriter)
+	if !ok {
+		w = newJSONWriter()
+	}
+	text, f := w.write(v)
+	if f != nil { // the writer may be in any state
+		return nil, f
+	}
+	text = bytes.Clone(text)
+	if w.buf.Cap() <= maxKept {
+		p.writers.Put(w)
+	}
+	return text, nil
 }
 
 // marshalMsgpack encodes v as MessagePack.
@@ -198,14 +221,20 @@ func (p *Plan) marshalMsgpack(v any) ([]byte, *fault) {
 			return body, nil
 		}
 	}
-	e := encoder{plan: p, enc: msgpack.GetEncoder()}
-	defer msgpack.PutEncoder(e.enc)
-	e.enc.Reset(&e.buf)
-	e.enc.SetCustomStructTag("json") // for what the methods of a type hand back to the library
-	if f := n.enc(&e, rv); f != nil {
+	e, ok := p.encoders.Get().(*encoder)
+	if !ok {
+		e = newEncoder(p)
+	}
+	body, f := e.encode(n, rv)
+	if f != nil {
 		return nil, f
 	}
-	return e.buf.Bytes(), nil
+	body = bytes.Clone(body)
+	if e.buf.Cap() <= maxKept {
+		clear(e.names[:cap(e.names)])
+		p.encoders.Put(e)
+	}
+	return body, nil
 }
 
 func wrongCodec(c Codec, v any) *bus.Error {

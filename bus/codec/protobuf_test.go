@@ -1,0 +1,133 @@
+package codec_test
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/codec"
+)
+
+func descriptor() *descriptorpb.FileDescriptorProto {
+	return protodesc.ToFileDescriptorProto(descriptorpb.File_google_protobuf_descriptor_proto)
+}
+
+func TestProtobufMessagesTravelInEveryCodec(t *testing.T) {
+	p := codec.NewPlan()
+	if got := p.For(reflect.TypeFor[*descriptorpb.FileDescriptorProto]()); got != codec.Protobuf {
+		t.Errorf("a message is sent as %v", got)
+	}
+	at := timestamppb.New(time.Date(2024, 2, 29, 1, 2, 3, 0, time.UTC))
+	value, err := structpb.NewValue(map[string]any{"a": []any{1.5, "x", nil, true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, in := range []proto.Message{descriptor(), at, value, wrapperspb.UInt64(math.MaxUint64), &descriptorpb.FileOptions{}} {
+		for _, c := range []codec.Codec{codec.JSON, codec.Msgpack, codec.Protobuf} {
+			body, err := p.Marshal(c, in)
+			if err != nil {
+				t.Fatalf("%v of %T: %v", c, in, err)
+			}
+			out := in.ProtoReflect().New().Interface()
+			if err := p.Unmarshal(c, body, out); err != nil || !proto.Equal(in, out) {
+				t.Errorf("%v of %T: got %v and %v", c, in, out, err)
+			}
+		}
+	}
+}
+
+func TestJSONOfAMessageIsWhatProtobufDefines(t *testing.T) {
+	body, err := codec.JSON.Marshal(&descriptorpb.FieldDescriptorProto{JsonName: proto.String("x"), Number: proto.Int32(1)})
+	if want := `{"number":1,"jsonName":"x"}`; err != nil || string(body) != want {
+		t.Errorf("got %s and %v, want %s", body, err, want)
+	}
+	var m descriptorpb.FieldDescriptorProto
+	if err := codec.JSON.Unmarshal([]byte(`{"json_name":"x","unknown":[1]}`), &m); err != nil || m.GetJsonName() != "x" {
+		t.Errorf("got %v and %v", &m, err)
+	}
+	var made *timestamppb.Timestamp
+	if err := codec.JSON.Unmarshal([]byte(`"2024-02-29T01:02:03Z"`), &made); err != nil || made.GetSeconds() != 1709168523 {
+		t.Errorf("into a nil message: got %v and %v", made, err)
+	}
+}
+
+func TestProtobufCarriesMessagesOnly(t *testing.T) {
+	if _, err := codec.Protobuf.Marshal(scalars{}); !errors.Is(err, bus.Unimplemented) {
+		t.Errorf("got %v, want unimplemented", err)
+	}
+	if err := codec.Protobuf.Unmarshal(nil, new(scalars)); !errors.Is(err, bus.Unimplemented) {
+		t.Errorf("got %v, want unimplemented", err)
+	}
+	if _, err := codec.JSON.Marshal(wrapperspb.String("bad \xff")); !errors.Is(err, bus.Internal) {
+		t.Errorf("invalid UTF-8: got %v, want internal", err)
+	}
+	type holds struct{ T *timestamppb.Timestamp }
+	if got := codec.For(reflect.TypeFor[holds]()); got != codec.JSON {
+		t.Errorf("a struct that holds a message is sent as %v", got)
+	}
+}
+
+func TestHostileProtobufIsRefused(t *testing.T) {
+	deep := []byte{}
+	for range 100 { // DescriptorProto.nested_type is field 3
+		deep = protowire.AppendBytes(protowire.AppendTag(nil, 3, protowire.BytesType), deep)
+	}
+	groups := bytes.Repeat(protowire.AppendTag(nil, 100, protowire.StartGroupType), 100_000)
+	empties := bytes.Repeat([]byte{3<<3 | 2, 0}, 300_000) // two bytes for each message
+	for name, body := range map[string][]byte{
+		"deep": deep, "groups that do not end": groups, "empty messages": empties,
+		"cut": {3<<3 | 2, 5, 1}, "bad tag": {0}, "length of 4G": {3<<3 | 2, 0xff, 0xff, 0xff, 0xff, 0x0f},
+	} {
+		var m descriptorpb.DescriptorProto
+		_ = codec.Protobuf.Unmarshal([]byte{3<<3 | 2, 0}, &m)
+		var err error
+		size := allocated(func() { err = codec.Protobuf.Unmarshal(body, &m) })
+		if !errors.Is(err, bus.InvalidArgument) || size > 256<<10 {
+			t.Errorf("%s: got %v after %d bytes, want invalid_argument for next to nothing", name, err, size)
+		}
+	}
+	text := `{"nestedType":[` + strings.Repeat("{},", 300_000) + "{}]}"
+	var m descriptorpb.DescriptorProto
+	if err := codec.JSON.Unmarshal([]byte(text), &m); !errors.Is(err, bus.InvalidArgument) || !strings.Contains(err.Error(), "memory") {
+		t.Errorf("empty messages in JSON: got %v, want invalid_argument", err)
+	}
+	free := "[" + strings.Repeat("0,", 300_000) + "0]"
+	var v structpb.Value
+	if err := codec.JSON.Unmarshal([]byte(free), &v); !errors.Is(err, bus.InvalidArgument) {
+		t.Errorf("a list of values: got %v, want invalid_argument", err)
+	}
+}
+
+func TestProtobufIsCutAnywhereWithoutHarm(t *testing.T) {
+	body, err := codec.Protobuf.Marshal(descriptor())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut := range body {
+		if err := codec.Protobuf.Unmarshal(body[:cut], new(descriptorpb.FileDescriptorProto)); err != nil && !errors.Is(err, bus.InvalidArgument) {
+			t.Fatalf("cut at %d: %v", cut, err)
+		}
+	}
+	for _, c := range []codec.Codec{codec.Protobuf, codec.JSON} {
+		body, err := c.Marshal(descriptor())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Unmarshal(body, new(descriptorpb.FileDescriptorProto)); err != nil {
+			t.Errorf("an ordinary message of %d bytes: %v", len(body), err)
+		}
+	}
+}
