@@ -162,7 +162,7 @@ func (c *Conn) drain(ctx context.Context) error {
 			return fmt.Errorf("drain the connection: %w", err)
 		}
 	}
-	if err := c.nc.Drain(); err != nil {
+	if c.nc.Drain() != nil {
 		return nil // it lost the broker meanwhile: nothing is left to drain
 	}
 	select {

@@ -35,7 +35,7 @@ func (r *relay) close() {
 	r.closing.Do(func() {
 		close(r.done)
 		for _, c := range r.conns {
-			c.Close()
+			_ = c.Close()
 		}
 	})
 }

@@ -21,7 +21,7 @@ const (
 	MaxMetaBytes = 16 << 10 // bytes of all keys and values together
 )
 
-// Expired, or any negative time, in Frame.Timeout says that no time is left.
+// Expired in Frame.Timeout, or any negative time, says that no time is left.
 const Expired time.Duration = -1
 
 // ErrFrame is in the chain of errors for bytes that are not a valid frame of this version.
