@@ -19,14 +19,11 @@ import (
 // []byte, it is sent as application/octet-stream. Where both are protobuf
 // messages they are sent as protobuf.
 func Call[Res any](ctx context.Context, c *Client, service, method string, req any, opts ...CallOption) (*Res, error) {
-	var o callOptions
-	for _, opt := range opts {
-		opt(&o)
-	}
+	o := collect(opts)
 	plan := planOfType[Res](c.plan)
 	r := Request{
 		Service: service, Method: method, Instance: o.instance(service), Meta: o.meta, ID: o.id,
-		Idempotent: o.idempotent, cancellable: ctx.Done() != nil,
+		Idempotent: o.idempotent, cancellable: ctx.Done() != nil, timeout: o.timeout,
 	}
 	r.Codec = o.codec
 	if r.Codec == 0 {
@@ -38,11 +35,6 @@ func Call[Res any](ctx context.Context, c *Client, service, method string, req a
 			return nil, c.explain(err, &r, time.Now())
 		}
 		r.Body = body
-	}
-	if o.timeout > 0 {
-		limited, cancel := context.WithTimeout(ctx, o.timeout)
-		defer cancel()
-		ctx = limited
 	}
 	start := time.Now()
 	res, err := c.do(ctx, &r)
@@ -98,6 +90,17 @@ type callOptions struct {
 	id         string
 	idempotent bool
 	codec      codec.Codec
+}
+
+func collect(opts []CallOption) callOptions {
+	if len(opts) == 0 {
+		return callOptions{}
+	}
+	o := new(callOptions)
+	for _, opt := range opts {
+		opt(o)
+	}
+	return *o
 }
 
 // WithTimeout bounds the call, with all its tries; a context that ends earlier

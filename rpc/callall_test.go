@@ -13,8 +13,9 @@ import (
 func TestCallAllHearsEveryInstance(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		want := make(map[string]bool)
+		conn := b.Conn(t)
 		for i := range 100 {
-			s := newGreeter(b.Conn(t))
+			s := newGreeter(conn)
 			rpc.Handle(s, "Say.Hello", func(_ context.Context, r *HelloRequest) (*HelloResponse, error) {
 				if i == 7 {
 					return nil, bus.Errorf(bus.Conflict, "not I")

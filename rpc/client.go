@@ -22,7 +22,9 @@ const (
 // ClientConfig configures a Client. The zero value works.
 type ClientConfig struct {
 	// Timeout bounds a call whose context has no deadline. 0 means 5 s,
-	// negative means no bound: then the server's own limit ends the call.
+	// negative means no bound: then the server's own limit ends the call. Calls
+	// that follow each other closely share a timer, and may get up to a
+	// hundredth less.
 	Timeout time.Duration
 	// Retries is how many more times a call is sent when that is safe: when
 	// nobody listened, or an overloaded instance turned it away. A call that
@@ -59,11 +61,12 @@ type Client struct {
 	local map[string]*Server
 	run   HandlerFunc // middleware around roundTrip
 
-	token   string // where this client says that it has given up
-	pairs   []wire.Pair
-	seq     atomic.Uint64
-	buffers buffers
-	giveUps giveUps
+	token    string // where this client says that it has given up
+	pairs    []wire.Pair
+	seq      atomic.Uint64
+	buffers  buffers
+	giveUps  giveUps
+	patience patience
 }
 
 // NewClient returns a client. It panics when a Local server is on another
@@ -123,9 +126,9 @@ func (c *Client) do(ctx context.Context, req *Request) (*Response, error) {
 	}
 	req.Attempt = 1
 	c.inherit(ctx, req)
-	if _, bounded := ctx.Deadline(); !bounded && c.cfg.Timeout > 0 {
-		limited, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
-		defer cancel()
+	if timeout := c.timeout(ctx, req); timeout > 0 {
+		limited := c.patience.limit(ctx, timeout, start)
+		defer c.patience.release(limited)
 		ctx = limited
 	}
 	res, err := c.run(ctx, req)
@@ -136,6 +139,17 @@ func (c *Client) do(ctx context.Context, req *Request) (*Response, error) {
 		res = &Response{Codec: codec.JSON} // middleware may answer so
 	}
 	return res, nil
+}
+
+// timeout is the bound that ctx needs besides its own, 0 if none.
+func (c *Client) timeout(ctx context.Context, req *Request) time.Duration {
+	if req.timeout > 0 {
+		return req.timeout
+	}
+	if _, bounded := ctx.Deadline(); bounded {
+		return 0
+	}
+	return c.cfg.Timeout
 }
 
 // inherit takes over what the request being served, if ctx is a handler's,

@@ -1,2 +1,137 @@
-// Package rpc calls methods of services over the bus and serves them.
+// Package rpc serves methods on the bus and calls them.
+//
+//	func greet(ctx context.Context, conn *bus.Conn) error {
+//		srv := rpc.NewServer(conn, rpc.ServerConfig{Name: "go.micro.srv.greeter", Version: "1.0.0"})
+//		rpc.Handle(srv, "Say.Hello", func(ctx context.Context, r *HelloRequest) (*HelloResponse, error) {
+//			if r.Name == "" {
+//				return nil, bus.Errorf(bus.InvalidArgument, "name is empty")
+//			}
+//			return &HelloResponse{Msg: "Hello " + r.Name}, nil
+//		})
+//		if err := srv.Start(ctx); err != nil { // or bus.Run(ctx, 10*time.Second, srv) for the life of the program
+//			return err
+//		}
+//		defer srv.Stop(context.WithoutCancel(ctx))
+//
+//		client := rpc.NewClient(conn, rpc.ClientConfig{})
+//		res, err := rpc.Call[HelloResponse](ctx, client, "go.micro.srv.greeter", "Say.Hello", &HelloRequest{Name: "John"})
+//		if err != nil {
+//			return err
+//		}
+//		fmt.Println(res.Msg)
+//		return nil
+//	}
+//
+// A handler is an ordinary function; [Register] takes the methods of a struct.
+// Metadata and the rest of a request are in its context: [RequestFrom]. Below
+// the typed functions everything is a [Request] and a [Response] with bytes,
+// which is what [Middleware], [Server.HandleRaw] and [Client.Do] see.
+//
+// # The ends of a call
+//
+// A call that fails returns a *bus.Error that names service, method, instance
+// and the time waited, and tells how the call ended:
+//
+//	end        code                   when                                                        sent again
+//	Nobody     not_found              the service is here without this method; the message        no
+//	                                  names its methods. Or there is no such service; the
+//	                                  message names the near ones
+//	Nobody     unavailable            the method exists, or the service was here in the last      yes, it was not delivered
+//	                                  10 minutes, but nobody listens
+//	Timeout    deadline_exceeded      no answer in time                                           only WithIdempotent
+//	Cancelled  canceled               the caller's context was canceled; the handler is told      no
+//	Refused    resource_exhausted     too many calls at work there; the handler did not run       yes, within the budget
+//	Refused    permission_denied      the broker or the service denies the right                  no
+//	Refused    too_large              the request is over the broker's limit; it was not sent     no
+//	Handler    any                    the handler ran and said no                                 no
+//	Handler    internal               it returned another error, or panicked                      no
+//	Handler    too_large              its answer is over the broker's limit                       no
+//	Handler    data_loss              its answer cannot be read                                   no
+//	Broker     unavailable            the broker is away                                          only WithIdempotent
+//
+// errors.Is(err, bus.NotFound) asks for a code, errors.Is(err, bus.Nobody) for
+// an end. "Sent again" is at most three times, 5 to 50 ms apart, and never
+// beyond the caller's time. The budget of a service is a tenth of its answered
+// calls and ten more, so that retries cannot feed an overload.
+//
+// What a handler's error becomes: a *bus.Error travels with code, message,
+// status, detail and retry; the errors of contexts become canceled and
+// deadline_exceeded; any other error is internal, with its text as the message.
+// Causes and stacks never travel: internal errors and panics are logged where
+// they happen, and of a panic the caller learns only that there was one. An
+// error that a handler got from another call may be returned as it is; that the
+// other call was safe to repeat is not passed on, since this handler has run.
+//
+// # Time
+//
+// What travels is the time left, never a clock time. The context of a handler
+// ends when its caller's time is over, at the server's cap (30 s) at the latest,
+// when the caller gives up, when Stop runs out of time, and when the handler
+// returns; context.Cause tells them apart. Calls made with that context have
+// what is left of it. A request whose time is over is refused before its handler
+// begins.
+//
+// # Headers
+//
+// A request without any header is a complete JSON call. All of these are
+// optional; frames carry the same as metadata and fields.
+//
+//	header                    on       meaning                                      absent means
+//	Content-Type              both     codec of the body                            application/json
+//	Mbus-Timeout              request  milliseconds left                            the server's cap
+//	Mbus-Id                   request  names the call: Request.ID                   no name
+//	Mbus-Conn                 request  token of the caller: who gives up says so    the call cannot be given up
+//	                                   on mbus.cancel.<token>
+//	Mbus-Attempt              request  count of tries, from 1                       1
+//	Mbus-From                 request  the caller's service, unverified             unknown
+//	traceparent, tracestate,  request  the trace; passed on by itself               no trace
+//	baggage
+//	any other                 both     metadata; passed on only if listed in        none
+//	                                   ClientConfig.Forward
+//	Nats-Service-Error,       reply    an error: message, HTTP number, code name,   an answer
+//	Nats-Service-Error-Code,           may it be tried again
+//	Mbus-Error, Mbus-Retry
+//
+// A header that steers a call must be there once; other spellings of these names
+// are neither obeyed nor passed on. More than 64 headers, or 16 KiB of them, are
+// too_large.
+//
+// The body of a cancel is what names the call: its Mbus-Id, or a frame of type
+// cancel with the call's sequence number. It is published when the caller gives
+// up, and again 25 and 250 ms later, because a server listens only once a
+// handler looks at the end of its context.
+//
+// # Spelling and codec
+//
+// The first call of a service goes out plainly, as JSON. Meanwhile the client
+// asks all instances with $SRV.PING whether they speak frames; from then on, if
+// all do, calls are frames, and msgpack where both types allow it. An instance
+// that comes up, and a new connection, make it ask again. Services that are not
+// made with mbus are found by their ADR-32 name and called plainly on their own
+// subjects. Protobuf messages on both sides travel as protobuf, bytes as they
+// are.
+//
+// A server answers in the spelling it was asked in, and in the codec it was
+// asked in unless the answer's type cannot be carried so: then as JSON, or as
+// bytes.
+//
+// # Bounds
+//
+//	what                                     bound                        at the bound
+//	calls at work in a server                Concurrency, 1024            refused with resource_exhausted; the Debug methods have 16 more
+//	a request, an answer                     the broker's, 1 MiB          too_large
+//	services a client keeps facts about      1024                         others are called plainly
+//	instances called at once by CallAll      64                           the rest wait
+//	callers a server hears giving up         1024                         calls of others run to their deadline
+//	a search for why nobody listens          500 ms, one for all          the error says less
+//
+// A request whose reply subject is missing, or does not begin with "_", is
+// dropped and counted before its handler runs: no one could be answered, or the
+// answer would go where the caller may not publish.
+//
+// # The server's own methods
+//
+// Debug.Health answers {"status":"ok"}, Debug.Stats the counters of instance and
+// process, Debug.Schema the JSON Schemas that announcements name by hash. A
+// service may register these names itself.
 package rpc

@@ -3,6 +3,7 @@ package rpc
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"github.com/mbus-dev/mbus/bus/codec"
 )
@@ -37,6 +38,7 @@ type Request struct {
 	// cancellable says that the caller may give up before its time is over,
 	// and that this is worth telling.
 	cancellable bool
+	timeout     time.Duration // of WithTimeout
 }
 
 // Clone returns a copy that shares nothing with r.
