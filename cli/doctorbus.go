@@ -41,14 +41,22 @@ func (d *doctor) broker(ctx context.Context, conn *bus.Conn) finding {
 	}
 	trip := time.Since(start)
 	store := "no JetStream"
-	if js, err := conn.JetStream(); err == nil {
-		if _, err := js.AccountInfo(ctx); err == nil {
-			store = "JetStream"
-		}
+	if hasStreams(ctx, conn) {
+		store = "JetStream"
 	}
 	nc := conn.NATS()
 	return fine("broker", "%s, NATS %s, %s, round trip %s, messages up to %d bytes",
 		nc.ConnectedUrlRedacted(), nc.ConnectedServerVersion(), store, trip.Round(time.Microsecond), conn.MaxPayload())
+}
+
+// hasStreams asks JetStream for this account. The question goes through the
+// bus itself, which notices at once when it may not be asked.
+func hasStreams(ctx context.Context, conn *bus.Conn) bool {
+	m, err := conn.Request(ctx, "$JS.API.INFO", nil, nil)
+	var answer struct {
+		Error *struct{} `json:"error"`
+	}
+	return err == nil && json.Unmarshal(m.Data, &answer) == nil && answer.Error == nil
 }
 
 // brokerClock compares the clocks by what the broker tells every user about

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"syscall"
 
@@ -54,7 +55,7 @@ func usagef(format string, args ...any) error {
 
 // exitCode is the one place that turns errors into exit codes.
 func exitCode(err error) int {
-	if err == nil || errors.Is(err, syscall.EPIPE) {
+	if err == nil || outputClosed(err) {
 		return exitOK
 	}
 	if code, ok := errors.AsType[exitError](err); ok {
@@ -110,6 +111,13 @@ func exitOfCode(code bus.Code) int {
 	return exitFailed
 }
 
+// outputClosed reports whether whoever reads the output has enough of it. A
+// connection that breaks has the same errno and is something else.
+func outputClosed(err error) bool {
+	file, ok := errors.AsType[*fs.PathError](err)
+	return ok && errors.Is(file.Err, syscall.EPIPE)
+}
+
 func exitOfPlain(err error) int {
 	if _, ok := errors.AsType[interrupt](err); ok || errors.Is(err, context.Canceled) {
 		return exitInterrupted
@@ -122,7 +130,7 @@ func exitOfPlain(err error) int {
 
 // errorLine is what the user reads about err: one line, or nothing.
 func errorLine(err error) string {
-	if err == nil || errors.Is(err, errReported) || errors.Is(err, syscall.EPIPE) {
+	if err == nil || errors.Is(err, errReported) || outputClosed(err) {
 		return ""
 	}
 	if _, ok := errors.AsType[interrupt](err); ok || errors.Is(err, context.Canceled) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/alecthomas/kong"
 )
@@ -48,11 +47,11 @@ func overview(root *kong.Node) string {
 	fmt.Fprintf(&b, "%s\n\nUsage: mbus [OPTION...] COMMAND [ARGUMENT...]\n", root.Help)
 	for _, group := range groups() {
 		fmt.Fprintf(&b, "\n%s\n", group)
-		t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+		var rows [][2]string
 		for _, n := range commands(root, group) {
-			fmt.Fprintf(t, "  %s\t%s\n", n.Name, n.Help)
+			rows = append(rows, [2]string{n.Name, n.Help})
 		}
-		_ = t.Flush()
+		twoColumns(&b, rows)
 	}
 	for _, group := range []string{"Connection", "Output"} {
 		b.WriteString("\n" + group + " options, before or after the command\n")
@@ -79,20 +78,21 @@ func commandHelp(root, n *kong.Node) string {
 	if n.Detail != "" {
 		fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(n.Detail))
 	}
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	if len(n.Positional) > 0 {
 		b.WriteString("\nArguments\n")
+		var rows [][2]string
 		for _, p := range n.Positional {
-			fmt.Fprintf(t, "  %s\t%s\n", argumentName(p), p.Help)
+			rows = append(rows, [2]string{argumentName(p), p.Help})
 		}
-		_ = t.Flush()
+		twoColumns(&b, rows)
 	}
 	if len(n.Children) > 0 {
 		b.WriteString("\nCommands\n")
+		var rows [][2]string
 		for _, child := range n.Children {
-			fmt.Fprintf(t, "  %s\t%s\n", child.Name, child.Help)
+			rows = append(rows, [2]string{child.Name, child.Help})
 		}
-		_ = t.Flush()
+		twoColumns(&b, rows)
 	}
 	if len(n.Flags) > 0 {
 		b.WriteString("\nOptions\n")
@@ -127,7 +127,7 @@ func microOptions(root *kong.Node) string {
 
 // flagTable lists the visible flags of a group, or of all groups.
 func flagTable(b *strings.Builder, flags []*kong.Flag, group string) {
-	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	var rows [][2]string
 	for _, f := range flags {
 		if f.Hidden || group != "" && f.Group.Key != group {
 			continue
@@ -139,9 +139,33 @@ func flagTable(b *strings.Builder, flags []*kong.Flag, group string) {
 		if !f.IsBool() {
 			name += " " + f.PlaceHolder
 		}
-		fmt.Fprintf(t, "  %s\t%s%s\n", name, f.Help, envNote(f))
+		rows = append(rows, [2]string{name, f.Help + envNote(f)})
 	}
-	_ = t.Flush()
+	twoColumns(b, rows)
+}
+
+// helpWidth is how wide help is, whatever the terminal, so that it reads the
+// same in a script, a page and a bug report.
+const helpWidth = 100
+
+// twoColumns prints names and what they are, wrapped.
+func twoColumns(b *strings.Builder, rows [][2]string) {
+	width := 0
+	for _, row := range rows {
+		width = max(width, len(row[0]))
+	}
+	for _, row := range rows {
+		line := fmt.Sprintf("  %-*s ", width, row[0])
+		indent := strings.Repeat(" ", len(line))
+		for word := range strings.FieldsSeq(row[1]) {
+			if len(line)+1+len(word) > helpWidth && len(line) > len(indent) {
+				b.WriteString(line + "\n")
+				line = indent
+			}
+			line += " " + word
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
 }
 
 // envNote names the variables of a flag that are worth knowing: its own, and

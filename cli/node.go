@@ -50,6 +50,7 @@ that is named, and waits for it if it is not there yet.`
 
 // Run runs the node until it is told to stop.
 func (c *nodeCommand) Run(ctx context.Context, s *session) error {
+	s.defaultLevel = zerolog.InfoLevel
 	if s.opts.line.given("url") {
 		return c.join(ctx, s)
 	}
@@ -79,7 +80,7 @@ func (c *nodeCommand) join(ctx context.Context, s *session) error {
 		return usagef("--%s is for the broker in this process, and with --url there is none; leave one of them out", flag)
 	}
 	cfg := s.busConfig()
-	cfg.FailFast, cfg.Logger = false, s.logger(zerolog.InfoLevel)
+	cfg.FailFast = false
 	conn, err := bus.Connect(ctx, cfg)
 	if err != nil {
 		return stopped(ctx, err)
@@ -127,7 +128,7 @@ func (c *nodeCommand) config(s *session) (embedded.Config, error) {
 		TLSCertFile: o.TLSCertFile, TLSKeyFile: o.TLSKeyFile, TLSCAFile: o.TLSCAFile,
 		AuthFile: c.AuthFile, InsecureAllowRemote: c.InsecureAllowRemote,
 		Cluster: embedded.Cluster{Listen: c.ClusterListen, Name: c.ClusterName, Routes: c.ClusterRoutes},
-		Logger:  s.logger(zerolog.InfoLevel),
+		Logger:  s.logger(),
 	}
 	if len(c.LeafNode) > 0 {
 		cfg.LeafNodes = []embedded.LeafNode{{URLs: c.LeafNode, Creds: o.Creds}}

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"github.com/rs/zerolog"
-
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/discovery/registrar"
 	"github.com/mbus-dev/mbus/examples/greeter"
@@ -11,7 +9,7 @@ import (
 
 // parts are what a node runs besides the broker, in the order of their start.
 func (n *nodeRun) parts() ([]bus.Runner, error) {
-	log := n.session.logger(zerolog.InfoLevel)
+	log := n.session.logger()
 	registry, err := registrar.New(n.conn, registrar.Config{
 		System: n.system, Version: n.session.process.build().Version, Logger: log,
 	})

@@ -18,7 +18,7 @@ type options struct {
 	Timeout   span   `default:"5s" placeholder:"TIME" group:"Connection" help:"How long a call may take; 0 is for ever. Default ${default}."`
 
 	Output   string `default:"text" enum:"text,json" placeholder:"text|json" group:"Output" help:"Form of what is printed. Default ${default}."`
-	LogLevel string `placeholder:"LEVEL" group:"Output" help:"Lowest level of log lines: trace, debug, info, warn, error, disabled. Default warn, for node info."`
+	LogLevel string `placeholder:"LEVEL" group:"Output" help:"Lowest level of log lines: trace, debug, info, warn, error, disabled. Default disabled, for subscribe and watch warn, for node info."`
 	Help     bool   `short:"h" noenv:"" group:"Output" help:"Print help for the command, and nothing else."`
 	Version  bool   `noenv:"" group:"Output" help:"Print the version, and nothing else."`
 

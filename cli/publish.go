@@ -37,6 +37,9 @@ func (c *publishCommand) Run(ctx context.Context, s *session) error {
 	var input io.Reader = strings.NewReader(strings.Join(c.Data, " "))
 	if len(c.Data) == 0 {
 		input = s.stdin
+		if isTerminal(s.process.Stdin) {
+			s.note("reading events from the keyboard; ctrl-D ends them")
+		}
 	}
 	if c.Lines {
 		return c.publishLines(ctx, s, input)

@@ -38,6 +38,7 @@ var update = flag.Bool("update", false, "rewrite the golden files and docs/cli.m
 //	awaithang              wait until a call of Odd.Hang is at work
 //	awaitinterest TOPIC N  wait until N subscribe to the topic
 //	terminate              send SIGTERM to the last command in the background
+//	certs                  make ca.pem, cert.pem and key.pem
 //	addresses FILE         set MBUS_URL and HOSTPORT from what --addresses-file wrote
 func TestScripts(t *testing.T) {
 	source, err := filepath.Abs("..")
@@ -71,6 +72,7 @@ func TestScripts(t *testing.T) {
 			"awaitservice":  awaitService,
 			"awaitinterest": awaitInterest,
 			"terminate":     terminate,
+			"certs":         makeCerts,
 			"addresses":     setAddress,
 		},
 	})
@@ -265,5 +267,6 @@ func setAddress(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &found))
 	ts.Setenv("MBUS_URL", found.Bus)
-	ts.Setenv("HOSTPORT", strings.TrimPrefix(found.Bus, "nats://"))
+	_, hostPort, _ := strings.Cut(found.Bus, "://")
+	ts.Setenv("HOSTPORT", hostPort)
 }

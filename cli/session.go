@@ -22,11 +22,12 @@ type session struct {
 	kept    *bus.Conn // the prompt's connection, or nil
 	keptFor broker    // what kept is connected to
 
-	stdin    io.Reader
-	stdout   io.Writer // results; escapes what would harm a terminal
-	stderr   io.Writer
-	onScreen bool // stdout is a terminal
-	watched  bool // stderr is a terminal
+	stdin        io.Reader
+	stdout       io.Writer // results; escapes what would harm a terminal
+	stderr       io.Writer
+	onScreen     bool          // stdout is a terminal
+	defaultLevel zerolog.Level // lowest level to log at without --log-level
+	watched      bool          // stderr is a terminal
 
 	foreground foreground
 
@@ -39,6 +40,7 @@ func newSession(p Process) *session {
 		process: p, env: newEnvironment(p.Env),
 		stdin: p.Stdin, stdout: p.Stdout, stderr: p.Stderr,
 		onScreen: isTerminal(p.Stdout), watched: isTerminal(p.Stderr),
+		defaultLevel: zerolog.Disabled, // what goes wrong is said once, by report
 	}
 	if s.onScreen {
 		s.stdout = terminalWriter{p.Stdout}
@@ -53,12 +55,13 @@ func (s *session) colour(terminal bool) bool {
 
 // logger writes to standard error: for people on a terminal, as JSON lines for
 // machines otherwise.
-func (s *session) logger(level zerolog.Level) zerolog.Logger {
+func (s *session) logger() zerolog.Logger {
+	level := s.defaultLevel
 	if s.opts.LogLevel != "" {
-		// The grammar allows only names that zerolog knows.
+		// settle has checked that zerolog knows it.
 		level, _ = zerolog.ParseLevel(s.opts.LogLevel)
 	}
-	var w io.Writer = s.stderr
+	w := s.stderr
 	if s.watched {
 		w = zerolog.ConsoleWriter{Out: terminalWriter{s.stderr}, NoColor: true, TimeFormat: time.TimeOnly}
 		if s.colour(true) {
@@ -102,7 +105,7 @@ func (s *session) busConfig() bus.Config {
 		URL: o.busURL, Name: "mbus " + o.command, Creds: o.Creds,
 		User: o.User, Password: o.Password, Token: o.Token,
 		TLSCAFile: o.TLSCAFile, TLSCertFile: o.TLSCertFile, TLSKeyFile: o.TLSKeyFile,
-		FailFast: true, Logger: s.logger(zerolog.WarnLevel),
+		FailFast: true, Logger: s.logger(),
 	}
 }
 
@@ -180,4 +183,11 @@ func (s *session) printLine(v any) error {
 func (s *session) warn(format string, args ...any) {
 	s.endProgress()
 	_, _ = fmt.Fprintln(s.stderr, "mbus: warning: "+escapeControl(fmt.Sprintf(format, args...)))
+}
+
+// note tells a person at the terminal something that a script need not know.
+func (s *session) note(text string) {
+	if s.watched {
+		_, _ = fmt.Fprintln(s.stderr, text)
+	}
 }

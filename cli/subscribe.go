@@ -47,6 +47,7 @@ func (c *subscribeCommand) Run(ctx context.Context, s *session) error {
 	if c.Count < 0 {
 		return usagef("--count %d is negative", c.Count)
 	}
+	s.defaultLevel = zerolog.WarnLevel
 	conn, done, err := s.connect(ctx)
 	if err != nil {
 		return err
@@ -57,7 +58,7 @@ func (c *subscribeCommand) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	log := s.logger(zerolog.WarnLevel)
+	log := s.logger()
 	log.Info().Str("topic", c.Topic).Msg("listening")
 	s.begin("listening on " + c.Topic)
 	defer s.endProgress()

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/mbus-dev/mbus/discovery"
 )
 
@@ -30,6 +32,7 @@ type watchLine struct {
 
 // Run prints changes.
 func (c *watchCommand) Run(ctx context.Context, s *session) error {
+	s.defaultLevel = zerolog.WarnLevel
 	conn, done, err := s.connect(ctx)
 	if err != nil {
 		return err

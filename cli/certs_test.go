@@ -1,0 +1,50 @@
+package cli_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// makeCerts writes ca.pem, and cert.pem with key.pem for 127.0.0.1 that it has
+// signed.
+func makeCerts(ts *testscript.TestScript, neg bool, args []string) {
+	check(ts, neg, args, 0, "certs")
+	caKey, key := newKey(ts), newKey(ts)
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	cert := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "node"},
+		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	write := func(name, kind string, data []byte, err error) {
+		ts.Check(err)
+		file := filepath.Join(ts.MkAbs("."), name)
+		ts.Check(os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data}), 0o600))
+	}
+	data, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
+	write("ca.pem", "CERTIFICATE", data, err)
+	data, err = x509.CreateCertificate(rand.Reader, cert, ca, key.Public(), caKey)
+	write("cert.pem", "CERTIFICATE", data, err)
+	data, err = x509.MarshalPKCS8PrivateKey(key)
+	write("key.pem", "PRIVATE KEY", data, err)
+}
+
+func newKey(ts *testscript.TestScript) *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	return key
+}
