@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,7 +32,10 @@ type broker struct {
 // has a free port.
 func startNode(t testing.TB, args ...string) *broker {
 	t.Helper()
-	return launchNode(t, of(mbus, append([]string{"node", "--listen", "127.0.0.1:0"}, args...)...))
+	if !slices.Contains(args, "--listen") {
+		args = append([]string{"--listen", "127.0.0.1:0"}, args...)
+	}
+	return launchNode(t, of(mbus, append([]string{"node"}, args...)...))
 }
 
 func launchNode(t testing.TB, c command) *broker {
