@@ -50,6 +50,9 @@ func encodeGenerated(e *encoder, v reflect.Value) *fault {
 	return encodeViaJSON(e, v)
 }
 
+// failure is about what the error of a generated method takes.
+const failure = 256
+
 // decodeGenerated tries the generated method first. Where it fails, or could take too much memory, the
 // way without it decides and has the better message.
 func decodeGenerated(n *node) func(*decoder, reflect.Value) *fault {
@@ -59,6 +62,9 @@ func decodeGenerated(n *node) func(*decoder, reflect.Value) *fault {
 	}
 	return func(d *decoder, v reflect.Value) *fault {
 		start := d.off
+		if d.data[start] == 0xc0 { // generated code knows nil for pointers only
+			return plain(d, v)
+		}
 		body, seen := d.data, d.seen
 		if start == 0 { // the whole body
 			d.off = len(body)
@@ -73,6 +79,9 @@ func decodeGenerated(n *node) func(*decoder, reflect.Value) *fault {
 				return nil
 			}
 			v.SetZero()
+			if f := d.take(failure); f != nil {
+				return f
+			}
 		}
 		d.off = start
 		return plain(d, v)

@@ -116,7 +116,7 @@ func TestProtobufIsCutAnywhereWithoutHarm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for cut := range body {
+	for cut := 0; cut < len(body); cut += 1 + cut/100 {
 		if err := codec.Protobuf.Unmarshal(body[:cut], new(descriptorpb.FileDescriptorProto)); err != nil && !errors.Is(err, bus.InvalidArgument) {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
