@@ -88,6 +88,12 @@ func (r *Registrar) adopt(ctx context.Context, was discovery.Instance) {
 		r.takeDown(ctx, k, "expired")
 		return
 	}
+	if unheard := time.Since(was.LastSeen); unheard > r.watching() {
+		// It is only remembered from before the connection was lost.
+		if others := r.askAll(ctx, []key{k}); others.have(k, was.Rev, pairOf(was), unheard) {
+			return
+		}
+	}
 	if r.entries.len() >= r.cfg.MaxEntries {
 		r.log.Warn().Str("service", k.service).Str("node", k.id).Int("entries", r.cfg.MaxEntries).Msg("no room to adopt a node")
 		return
@@ -169,7 +175,7 @@ func (r *Registrar) resume(ctx context.Context, away time.Duration) bool {
 	for _, k := range parked {
 		e := r.entries.get(k)
 		over := !e.cfg.Expires.IsZero() && !e.cfg.Expires.After(time.Now())
-		if over || others.have(k, e, away) {
+		if over || others.have(k, e.cfg.Rev, e.from, away) {
 			r.entries.set(k, nil)
 			continue
 		}
@@ -184,14 +190,15 @@ func (r *Registrar) resume(ctx context.Context, away time.Duration) bool {
 	return true
 }
 
-// have reports whether others have taken a parked entry over, or know that it
-// has been removed: they have watched for longer than we have been away.
-func (o *opinions) have(k key, e *entry, away time.Duration) bool {
+// have reports whether others have taken over a node that was announced so, or
+// know that it has been removed: they have watched for longer than nothing was
+// heard of it here.
+func (o *opinions) have(k key, rev uint64, from pair, unheard time.Duration) bool {
 	known := o.known[k]
 	for _, n := range known {
-		if n.Rev > e.cfg.Rev && (pair{n.Server, n.Client}) != e.from {
+		if n.Rev > rev && (pair{n.Server, n.Client}) != from {
 			return true
 		}
 	}
-	return len(known) == 0 && o.watching > away
+	return len(known) == 0 && o.watching > unheard
 }

@@ -29,15 +29,6 @@ func TestLifecycle(t *testing.T) {
 	}))
 }
 
-// app is a service that is not on the bus.
-func app(name string, ids ...string) discovery.Service {
-	s := discovery.Service{Name: name, Version: "1.0.0"}
-	for _, id := range ids {
-		s.Nodes = append(s.Nodes, discovery.Node{ID: id, Address: "10.0.0.1", Port: 8080, Metadata: map[string]string{"lang": "ruby"}})
-	}
-	return s
-}
-
 func TestARegistrarListsItselfAndWhatIsThere(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		announce(t, b.Conn(t), discovery.AnnouncerConfig{Name: "go.micro.srv.greeter", Version: "1.0.0", Endpoints: []discovery.Endpoint{{Name: "Say.Hello"}}})

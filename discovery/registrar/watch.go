@@ -266,7 +266,7 @@ func (w *watch) snapshot(ctx context.Context, seq *uint64) bool {
 		all = some
 	}
 	*seq = now
-	if !w.send(ctx, watchMessage{Seq: now, Snapshot: "begin"}) {
+	if !w.send(ctx, watchMessage{Seq: now, Snapshot: "begin", At: stamp(time.Now())}) {
 		return false
 	}
 	for _, i := range all {
@@ -274,16 +274,18 @@ func (w *watch) snapshot(ctx context.Context, seq *uint64) bool {
 			return false
 		}
 	}
-	return w.send(ctx, watchMessage{Seq: now, Snapshot: "end"})
+	return w.send(ctx, watchMessage{Seq: now, Snapshot: "end", At: stamp(time.Now())})
 }
 
 func message(seq uint64, action discovery.Action, i discovery.Instance, reason string, at time.Time) watchMessage {
 	service := discovery.Services([]discovery.Instance{i}, nil)[0]
 	return watchMessage{
 		Seq: seq, Action: action, Service: &service, State: i.State, Reason: reason,
-		At: at.UTC().Format("2006-01-02T15:04:05.000Z"),
+		At: stamp(at),
 	}
 }
+
+func stamp(at time.Time) string { return at.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 // send waits until the watcher has room for the message.
 func (w *watch) send(ctx context.Context, m watchMessage) bool {
