@@ -1,8 +1,10 @@
 package discovery
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -104,8 +106,8 @@ type leave struct {
 }
 
 // encodeAnnouncement is too_large when a is over the bound.
-func encodeAnnouncement(p *codec.Plan, a *announcement) ([]byte, error) {
-	data, err := p.Marshal(codec.Msgpack, a)
+func encodeAnnouncement(a *announcement) ([]byte, error) {
+	data, err := codec.Msgpack.Marshal(a)
 	if err != nil {
 		return nil, err
 	}
@@ -195,8 +197,33 @@ func (e *Endpoint) check() error {
 	return nil
 }
 
-func encodeBeat(p *codec.Plan, b beat) ([]byte, error) {
-	return p.Marshal(codec.Msgpack, b)
+// encodeBeat writes {"r","l","f","i"}. Beats are most of what is announced, so
+// they take no detour through the codec.
+func encodeBeat(b beat) []byte {
+	dst := append(make([]byte, 0, maxBeat), 0x84)
+	for _, f := range []struct {
+		key   byte
+		value uint64
+	}{{'r', b.Rev}, {'l', uint64(max(b.Load, 0))}, {'f', uint64(max(b.InFlight, 0))}, {'i', uint64(max(b.Interval, 0))}} {
+		dst = append(dst, 0xa1, f.key)
+		dst = appendUint(dst, f.value)
+	}
+	return dst
+}
+
+// appendUint appends the shortest msgpack form of n.
+func appendUint(dst []byte, n uint64) []byte {
+	switch {
+	case n < 0x80:
+		return append(dst, byte(n))
+	case n <= math.MaxUint8:
+		return append(dst, 0xcc, byte(n))
+	case n <= math.MaxUint16:
+		return binary.BigEndian.AppendUint16(append(dst, 0xcd), uint16(n))
+	case n <= math.MaxUint32:
+		return binary.BigEndian.AppendUint32(append(dst, 0xce), uint32(n))
+	}
+	return binary.BigEndian.AppendUint64(append(dst, 0xcf), n)
 }
 
 func decodeBeat(p *codec.Plan, data []byte) (beat, error) {
@@ -212,9 +239,9 @@ func decodeBeat(p *codec.Plan, data []byte) (beat, error) {
 	return b, nil
 }
 
-func encodeLeave(p *codec.Plan, l leave) ([]byte, error) {
+func encodeLeave(l leave) ([]byte, error) {
 	l.Reason = cut(l.Reason, maxText)
-	return p.Marshal(codec.Msgpack, l)
+	return codec.Msgpack.Marshal(l)
 }
 
 // decodeLeave takes an empty body for an empty leave.

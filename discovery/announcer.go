@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
 	"github.com/rs/zerolog"
 
@@ -72,9 +71,9 @@ type AnnouncerConfig struct {
 type Announcer struct {
 	conn *bus.Conn
 	cfg  AnnouncerConfig
-	plan *codec.Plan
 	pace pacer
 	kick chan struct{} // the loop should look at the clock again
+	grid time.Duration // see beatGrid
 
 	listeners []*bus.Listener
 	cancel    context.CancelFunc
@@ -132,7 +131,7 @@ func NewAnnouncer(conn *bus.Conn, cfg AnnouncerConfig) (*Announcer, error) {
 	if cfg.Interval != 0 {
 		cfg.Interval = min(max(cfg.Interval, minInterval), maxInterval)
 	}
-	a := &Announcer{conn: conn, cfg: cfg, plan: codec.NewPlan(), kick: make(chan struct{}, 1)}
+	a := &Announcer{conn: conn, cfg: cfg, kick: make(chan struct{}, 1)}
 	if cfg.Started.IsZero() {
 		cfg.Started = time.Now()
 	}
@@ -213,7 +212,7 @@ func (a *Announcer) announceFirst(ctx context.Context) error {
 	err := a.encode(time.Now())
 	data := a.bytes
 	a.phase = phaseUp
-	a.beatAt = time.Now().Add(a.phaseIn())
+	a.beatAt = a.firstBeat(time.Now())
 	a.mu.Unlock()
 	if err != nil {
 		return err
@@ -303,7 +302,7 @@ func (a *Announcer) whenConnected(err error) error {
 }
 
 func (a *Announcer) leave(ctx context.Context, event string, l leave) error {
-	data, err := encodeLeave(a.plan, l)
+	data, err := encodeLeave(l)
 	if err != nil {
 		return err
 	}
@@ -325,7 +324,7 @@ func (a *Announcer) encode(now time.Time) error {
 	if err := a.said.check(); err != nil {
 		return bus.Errorf(bus.InvalidArgument, "announce %s: %w", a.said.Name, err)
 	}
-	data, err := encodeAnnouncement(a.plan, &a.said)
+	data, err := encodeAnnouncement(&a.said)
 	if err != nil {
 		return err
 	}
@@ -342,65 +341,6 @@ func (a *Announcer) interval(now time.Time) time.Duration {
 		return a.cfg.Interval
 	}
 	return a.pace.now(now).Beat
-}
-
-// listen subscribes to everything that an instance answers.
-func (a *Announcer) listen(run context.Context) error {
-	type subject struct {
-		name string
-		f    func(*nats.Msg)
-	}
-	service, id := wire.Escape(a.cfg.Name), wire.EscapeID(a.cfg.ID)
-	probe := func(m *nats.Msg) { a.probed(run, m, false) }
-	subjects := []subject{
-		{wire.PaceSubject, a.paced},
-		{wire.ProbeSubject(""), probe},
-		{wire.ProbeSubject(a.cfg.Name), probe},
-		{probeOne(a.cfg.Name, a.cfg.ID), func(m *nats.Msg) { a.probed(run, m, true) }},
-	}
-	if a.cfg.Address == "" {
-		for _, verb := range []string{wire.VerbPing, wire.VerbInfo, wire.VerbStats} {
-			answer := func(m *nats.Msg) { a.asked(run, verb, m) }
-			subjects = append(subjects,
-				subject{wire.SrvSubject(verb, "", ""), answer},
-				subject{wire.SrvSubject(verb, service, ""), answer},
-				subject{wire.SrvSubject(verb, service, id), answer})
-		}
-	}
-	for _, s := range subjects {
-		l, err := a.conn.Listen(bus.Control, s.name, "", s.f)
-		if err != nil {
-			return err
-		}
-		a.listeners = append(a.listeners, l)
-	}
-	return nil
-}
-
-func (a *Announcer) unlisten(ctx context.Context) error {
-	return drainAll(ctx, a.listeners)
-}
-
-// drainAll drains listeners at the same time: each takes a round trip.
-func drainAll(ctx context.Context, listeners []*bus.Listener) error {
-	errs := make([]error, len(listeners))
-	var wg sync.WaitGroup
-	for i, l := range listeners {
-		wg.Go(func() { errs[i] = l.Drain(ctx) })
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// probeOne is where one instance alone is asked to announce itself to the
-// asker.
-func probeOne(service, id string) string {
-	return wire.ProbeSubject(service) + "." + wire.EscapeID(id)
 }
 
 var _ bus.Runner = (*Announcer)(nil)

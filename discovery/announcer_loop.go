@@ -2,23 +2,13 @@ package discovery
 
 import (
 	"context"
-	"encoding/json"
+	"hash/fnv"
 	"math/rand/v2"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
+	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/wire"
 )
-
-// A probe may say over how many milliseconds the answers are to be spread. Who
-// asks one service or expects few instances asks for none.
-type probeBody struct {
-	SpreadMS *int64 `json:"spread_ms"`
-}
-
-// maxProbe bounds the body of a probe that is read.
-const maxProbe = 256
 
 // loop beats, answers those who wait, and announces the instance anew after a
 // reconnect.
@@ -89,21 +79,16 @@ func (a *Announcer) again(run context.Context, now time.Time) {
 		a.upAt = now.Add(retryPause)
 		return
 	}
-	a.beatAt = now.Add(a.phaseIn())
+	a.beatAt = a.firstBeat(now)
 }
 
 // beat says the interval up to the next beat, so that watchers know of a slower
 // pace before it begins.
 func (a *Announcer) beat(run context.Context, now time.Time, load, inFlight int) {
 	every := a.interval(now)
-	a.beatAt = now.Add(jitter(every))
-	data, err := encodeBeat(a.plan, beat{
-		Rev: a.said.Rev, Load: min(max(load, 0), 100), InFlight: max(inFlight, 0), Interval: every.Milliseconds(),
-	})
-	if err == nil {
-		err = a.conn.Publish(run, a.subject(wire.EventBeat), "", nil, data)
-	}
-	if err != nil && a.conn.Connected() {
+	a.beatAt = a.onGrid(now.Add(every*9/10), now.Add(every*11/10))
+	data := encodeBeat(beat{Rev: a.said.Rev, Load: min(load, 100), InFlight: inFlight, Interval: every.Milliseconds()})
+	if err := a.conn.Publish(run, a.subject(wire.EventBeat), "", nil, data); err != nil && a.conn.Connected() {
 		a.cfg.Logger.Warn().Err(err).Str("service", a.cfg.Name).Msg("one beat is missing")
 	}
 }
@@ -120,112 +105,32 @@ func (a *Announcer) answerWaiting(run context.Context, now time.Time) {
 	a.waiting = rest
 }
 
-// phaseIn is when the first beat comes: at any time of the interval, so that
-// instances started together do not beat together.
-func (a *Announcer) phaseIn() time.Duration {
-	return rand.N(a.interval(time.Now()))
+// firstBeat is at any time of the interval, so that instances started together
+// do not beat together.
+func (a *Announcer) firstBeat(now time.Time) time.Time {
+	return a.onGrid(now, now.Add(a.interval(now)))
 }
 
-// jitter moves an interval by up to a tenth either way.
-func jitter(d time.Duration) time.Duration {
-	return d*9/10 + rand.N(d/5+1)
+// beatGrid is the step of the times at which the instances on one connection
+// beat. A thousand of them wake the process twenty times a second and not five
+// hundred times. Each connection has its own offset, so that the processes of a
+// bus do not beat together.
+const beatGrid = 50 * time.Millisecond
+
+func gridOf(conn *bus.Conn) time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(conn.ID())) // never fails
+	return time.Duration(h.Sum32()) % beatGrid
 }
 
-// paced takes the word of a registrar. A slower pace begins after the next
-// beat, which tells of it; a faster one begins at once.
-func (a *Announcer) paced(m *nats.Msg) {
-	now := time.Now()
-	if !a.pace.hear(m, now) || a.cfg.Interval > 0 {
-		return
+// onGrid chooses a time between two others, on the grid if there is room.
+func (a *Announcer) onGrid(from, to time.Time) time.Time {
+	at := from.Add(rand.N(to.Sub(from)))
+	if on := at.Add(-a.grid).Truncate(beatGrid).Add(a.grid); !on.Before(from) {
+		return on
 	}
-	a.mu.Lock()
-	if every := a.interval(now); a.beatAt.Sub(now) > every {
-		a.beatAt = now.Add(rand.N(every))
+	if on := at.Add(-a.grid).Truncate(beatGrid).Add(a.grid + beatGrid); !on.After(to) {
+		return on
 	}
-	a.mu.Unlock()
-	a.wake()
-}
-
-func (a *Announcer) wake() {
-	select {
-	case a.kick <- struct{}{}:
-	default: // it is going to look
-	}
-}
-
-// probed answers a probe: at once if it was meant for this instance alone, else
-// at some moment of the time over which the answers are to be spread.
-func (a *Announcer) probed(run context.Context, m *nats.Msg, alone bool) {
-	if !wire.ReplyAllowed(m.Reply) {
-		return
-	}
-	now := time.Now()
-	var delay time.Duration
-	if !alone {
-		if spread := a.spread(m.Data, now); spread > 0 {
-			delay = rand.N(spread)
-		}
-	}
-	a.mu.Lock()
-	if a.phase != phaseUp {
-		a.mu.Unlock()
-		return
-	}
-	if delay > 0 {
-		if len(a.waiting) < maxWaiting {
-			a.waiting = append(a.waiting, waiting{at: now.Add(delay), reply: m.Reply})
-		}
-		a.mu.Unlock()
-		a.wake()
-		return
-	}
-	data := a.fresh(now)
-	a.mu.Unlock()
-	_ = a.conn.Publish(run, m.Reply, "", nil, data) // the asker sees nothing and may ask again
-}
-
-// fresh is the announcement as of now: of a registration it says how long it
-// still holds. The caller holds mu.
-func (a *Announcer) fresh(now time.Time) []byte {
-	if !a.cfg.Expires.IsZero() {
-		if err := a.encode(now); err != nil {
-			a.cfg.Logger.Warn().Err(err).Str("service", a.cfg.Name).Msg("an asker hears an old announcement")
-		}
-	}
-	return a.bytes
-}
-
-func (a *Announcer) spread(body []byte, now time.Time) time.Duration {
-	var asked probeBody
-	if len(body) > 0 && len(body) <= maxProbe && json.Unmarshal(body, &asked) == nil && asked.SpreadMS != nil {
-		return time.Duration(min(max(*asked.SpreadMS, 0), time.Second.Milliseconds())) * time.Millisecond
-	}
-	return a.pace.now(now).spread()
-}
-
-// asked answers $SRV. What the request says does not matter.
-func (a *Announcer) asked(run context.Context, verb string, m *nats.Msg) {
-	if !wire.ReplyAllowed(m.Reply) {
-		return
-	}
-	a.mu.Lock()
-	srv, up := a.srv, a.phase == phaseUp
-	a.mu.Unlock()
-	if !up {
-		return
-	}
-	var data []byte
-	switch verb {
-	case wire.VerbPing:
-		data = srv.ping
-	case wire.VerbInfo:
-		data = srv.info
-	case wire.VerbStats:
-		var stats []EndpointStats
-		if a.cfg.Stats != nil {
-			stats = a.cfg.Stats()
-		}
-		data = srv.stats(stats)
-	}
-	_ = a.conn.Publish(run, m.Reply, "", nil, data) // the asker sees nothing and may ask again
+	return at
 }

@@ -3,8 +3,6 @@ package discovery_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -378,21 +376,4 @@ func TestAnAnnouncerWithoutRightsSaysSo(t *testing.T) {
 		}
 	}, bustest.WithUser("deaf", "secret", rights([]string{">"}, []string{"_INBOX.>"})),
 		bustest.WithUser("mute", "secret", rights([]string{"_INBOX.>"}, []string{">"})))
-}
-
-func TestAThousandInstancesCostOneGoroutineEach(t *testing.T) {
-	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
-		conn := b.Conn(t)
-		announce(t, conn, discovery.AnnouncerConfig{Name: "greeter"}) // what is shared
-		before, subsBefore := runtime.NumGoroutine(), conn.NATS().NumSubscriptions()
-		for n := range 1000 {
-			announce(t, conn, discovery.AnnouncerConfig{Name: "greeter", ID: fmt.Sprint(n)})
-		}
-		if grown := runtime.NumGoroutine() - before; grown > 1010 {
-			t.Errorf("1,000 instances cost %d goroutines, want 1,000", grown)
-		}
-		if grown := conn.NATS().NumSubscriptions() - subsBefore; grown != 4000 {
-			t.Errorf("1,000 instances cost %d subscriptions, want four each", grown)
-		}
-	})
 }

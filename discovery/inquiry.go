@@ -167,7 +167,7 @@ func (v *View) unanswered(q *inquiry, reason string, now time.Time) {
 	switch q.kind {
 	case inquirePing:
 		if e := v.table.get(q.key); e != nil && e.suspect {
-			v.table.remove(q.key, client{}, reason, now)
+			v.table.remove(q.key, connection{}, reason, now)
 		}
 	default:
 		switch e := v.table.get(q.key); {

@@ -19,10 +19,11 @@ import (
 const (
 	// registryLimit bounds a request to a registrar whose context has no end.
 	registryLimit = 5 * time.Second
-	// listQuiet ends a list whose last message is lost.
-	listQuiet = 2 * time.Second
-	// maxListMessages bounds the messages of one list.
-	maxListMessages = 100_000
+	// registryQuiet ends an answer whose last message is lost.
+	registryQuiet = 2 * time.Second
+	// maxRegistryMessages bounds the messages of one answer: far more than a
+	// registrar needs for all that it may know.
+	maxRegistryMessages = 10_000
 	// schemaTries is how many instances of a version are asked for schemas.
 	schemaTries = 3
 	// schemaLimit bounds how long Get looks for schemas.
@@ -39,8 +40,8 @@ type (
 		Service string `json:"service"`
 	}
 	getReply struct {
-		Services []Service  `json:"services"`
-		LastSeen *time.Time `json:"last_seen,omitempty"`
+		Services []Service `json:"services"`
+		More     bool      `json:"more,omitempty"` // another message follows
 	}
 	listEntry struct {
 		Name string `json:"name"`
@@ -91,21 +92,50 @@ func Get(ctx context.Context, conn *bus.Conn, name string) ([]Service, error) {
 	if err := checkAsked(name); err != nil {
 		return nil, err
 	}
-	m, err := registry(ctx, conn, wire.RegistryGet, getRequest{Service: name})
-	if errors.Is(err, bus.Nobody) {
-		return getDirectly(ctx, conn, name)
-	}
+	request, err := json.Marshal(getRequest{Service: name})
 	if err != nil {
-		return nil, err
+		return nil, bus.AsError(err)
 	}
-	if err := codec.Guard(codec.JSON, m.Data); err != nil {
-		return nil, err
+	ctx, cancel := withLimit(ctx)
+	defer cancel()
+	var services []Service
+	for m, err := range conn.Gather(ctx, wire.RegistrySubject(wire.RegistryGet), nil, request, registryGather(conn)) {
+		if errors.Is(err, bus.Nobody) {
+			return getDirectly(ctx, conn, name)
+		}
+		if err == nil {
+			err = registryError(m)
+		}
+		if err != nil {
+			return nil, err
+		}
+		var reply getReply
+		if err := readReply(m, &reply); err != nil {
+			return nil, err
+		}
+		services = merge(services, reply.Services)
+		if !reply.More {
+			return services, nil
+		}
 	}
-	var reply getReply
-	if err := json.Unmarshal(m.Data, &reply); err != nil {
-		return nil, bus.Errorf(bus.DataLoss, "the registrar's answer: %w", err)
+	return nil, bus.Errorf(bus.DataLoss, "the registrar's answer has no end; try again")
+}
+
+// merge puts together what a registrar has spread over several messages: the
+// nodes of one version.
+func merge(services, more []Service) []Service {
+	for _, s := range more {
+		i := slices.IndexFunc(services, func(o Service) bool { return o.Name == s.Name && o.Version == s.Version })
+		if i < 0 {
+			services = append(services, s)
+			continue
+		}
+		services[i].Nodes = append(services[i].Nodes, s.Nodes...)
+		if len(services[i].Endpoints) == 0 {
+			services[i].Endpoints = s.Endpoints
+		}
 	}
-	return reply.Services, nil
+	return services
 }
 
 func getDirectly(ctx context.Context, conn *bus.Conn, name string) ([]Service, error) {
@@ -170,44 +200,49 @@ func List(ctx context.Context, conn *bus.Conn) ([]string, error) {
 	ctx, cancel := withLimit(ctx)
 	defer cancel()
 	names := make(map[string]bool)
-	g := bus.Gather{
-		Quiet: listQuiet, Max: maxListMessages, MaxBytes: conn.MaxPayload(),
-		Done: func(m *nats.Msg) bool { return len(m.Data) == 0 },
-	}
-	ended := false
-	for m, err := range conn.Gather(ctx, wire.RegistrySubject(wire.RegistryList), nil, []byte("{}"), g) {
+	for m, err := range conn.Gather(ctx, wire.RegistrySubject(wire.RegistryList), nil, []byte("{}"), registryGather(conn)) {
 		if errors.Is(err, bus.Nobody) {
 			return listDirectly(ctx, conn)
+		}
+		if err == nil {
+			err = registryError(m)
 		}
 		if err != nil {
 			return nil, err
 		}
-		if e := bus.ReplyError(m); e != nil {
-			return nil, e
+		if len(m.Data) == 0 {
+			return sorted(names), nil
 		}
-		if ended = len(m.Data) == 0; ended {
-			break
-		}
-		if err := readList(m.Data, names); err != nil {
+		var entries []listEntry
+		if err := readReply(m, &entries); err != nil {
 			return nil, err
 		}
+		for _, e := range entries {
+			names[e.Name] = true
+		}
 	}
-	if !ended {
-		return nil, bus.Errorf(bus.DataLoss, "the registrar's list has no end; try again")
-	}
-	return sorted(names), nil
+	return nil, bus.Errorf(bus.DataLoss, "the registrar's list has no end; try again")
 }
 
-func readList(data []byte, names map[string]bool) error {
-	if err := codec.Guard(codec.JSON, data); err != nil {
+// registryGather reads answers of several messages, up to the one that says it
+// is the last. What ends without it was lost on the way.
+func registryGather(conn *bus.Conn) bus.Gather {
+	return bus.Gather{Quiet: registryQuiet, Max: maxRegistryMessages, MaxBytes: conn.MaxPayload()}
+}
+
+func registryError(m *nats.Msg) error {
+	if e := bus.ReplyError(m); e != nil {
+		return e
+	}
+	return nil
+}
+
+func readReply(m *nats.Msg, v any) error {
+	if err := codec.Guard(codec.JSON, m.Data); err != nil {
 		return err
 	}
-	var entries []listEntry
-	if err := json.Unmarshal(data, &entries); err != nil {
-		return bus.Errorf(bus.DataLoss, "the registrar's list: %w", err)
-	}
-	for _, e := range entries {
-		names[e.Name] = true
+	if err := json.Unmarshal(m.Data, v); err != nil {
+		return bus.Errorf(bus.DataLoss, "the registrar's answer: %w", err)
 	}
 	return nil
 }

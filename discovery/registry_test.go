@@ -233,6 +233,29 @@ func TestARegistrarAnswersInsteadOfTheInstances(t *testing.T) {
 	})
 }
 
+func TestAnAnswerOfSeveralMessagesIsPutTogether(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		registrar, conn := b.Conn(t), b.Conn(t)
+		fakeRegistrar(t, registrar, "get",
+			body(`{"services":[{"name":"a","version":"1","endpoints":[{"name":"X"}],"nodes":[{"id":"a-1"}]}],"more":true}`),
+			body(`{"services":[{"name":"a","version":"1","nodes":[{"id":"a-2"}]},{"name":"a","version":"2","nodes":[{"id":"a-3"}]}],"last_seen":"2026-01-01T00:00:00Z"}`))
+		got, err := discovery.Get(bustest.Context(t), conn, "a")
+		want := []discovery.Service{
+			{Name: "a", Version: "1", Endpoints: []discovery.ServiceEndpoint{{Name: "X"}}, Nodes: []discovery.Node{{ID: "a-1"}, {ID: "a-2"}}},
+			{Name: "a", Version: "2", Nodes: []discovery.Node{{ID: "a-3"}}},
+		}
+		if err != nil || !cmp.Equal(want, got) {
+			t.Errorf("Get: %v\n%s", err, cmp.Diff(want, got))
+		}
+	})
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		fakeRegistrar(t, b.Conn(t), "get", body(`{"services":[{"name":"a","version":"1"}],"more":true}`))
+		if got, err := discovery.Get(bustest.Context(t), b.Conn(t), "a"); !errors.Is(err, bus.DataLoss) {
+			t.Errorf("Get = %v, %v, want data_loss: the rest never came", got, err)
+		}
+	})
+}
+
 func TestABrokenListIsAnErrorAndNotAShortOne(t *testing.T) {
 	for name, answers := range map[string][]*nats.Msg{
 		"no end": {body(`[{"name":"b"}]`)}, "no JSON": {body("x"), body("")}, "error": {{Header: bus.Errorf(bus.Internal, "broken").Header()}},

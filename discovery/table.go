@@ -20,8 +20,8 @@ const (
 // key names an instance.
 type key struct{ service, id string }
 
-// client names a connection on the broker.
-type client struct {
+// connection names a connection on the broker.
+type connection struct {
 	server string
 	id     uint64
 }
@@ -33,7 +33,7 @@ type table struct {
 	maxBytes     int
 
 	services map[string]*group
-	clients  map[client]map[key]struct{}
+	clients  map[connection]map[key]struct{}
 	count    int
 	bytes    int
 	suspects int
@@ -64,7 +64,7 @@ type entry struct {
 func newTable(maxInstances, maxBytes int) *table {
 	return &table{
 		maxInstances: maxInstances, maxBytes: maxBytes,
-		services: make(map[string]*group), clients: make(map[client]map[key]struct{}),
+		services: make(map[string]*group), clients: make(map[connection]map[key]struct{}),
 	}
 }
 
@@ -267,9 +267,9 @@ func (t *table) trust(e *entry) {
 
 // remove takes an instance out. If from names a connection, only an instance
 // on that connection is meant.
-func (t *table) remove(k key, from client, reason string, now time.Time) bool {
+func (t *table) remove(k key, from connection, reason string, now time.Time) bool {
 	e := t.get(k)
-	if e == nil || from.server != "" && from != (client{e.inst.Server, e.inst.Client}) {
+	if e == nil || from.server != "" && from != (connection{e.inst.Server, e.inst.Client}) {
 		return false
 	}
 	g := t.services[k.service]
@@ -307,7 +307,7 @@ func (t *table) link(k key, i *Instance) {
 	if i.Server == "" {
 		return
 	}
-	c := client{i.Server, i.Client}
+	c := connection{i.Server, i.Client}
 	if t.clients[c] == nil {
 		t.clients[c] = make(map[key]struct{})
 	}
@@ -315,7 +315,7 @@ func (t *table) link(k key, i *Instance) {
 }
 
 func (t *table) unlink(k key, i *Instance) {
-	c := client{i.Server, i.Client}
+	c := connection{i.Server, i.Client}
 	if keys := t.clients[c]; keys != nil {
 		delete(keys, k)
 		if len(keys) == 0 {

@@ -92,7 +92,7 @@ func TestTableKeepsItsBooks(t *testing.T) {
 			"suspect": func(t *rapid.T) { table.suspicious(drawKey(t), now) },
 			"alive":   func(t *rapid.T) { table.alive(drawKey(t), now) },
 			"down": func(t *rapid.T) {
-				from := rapid.SampledFrom([]client{{}, {"s", 1}, {"other", 1}}).Draw(t, "from")
+				from := rapid.SampledFrom([]connection{{}, {"s", 1}, {"other", 1}}).Draw(t, "from")
 				table.remove(drawKey(t), from, "test", now)
 			},
 			"time": func(t *rapid.T) {
@@ -140,7 +140,7 @@ func checkBooks(t *rapid.T, table *table, live map[key]bool, maxInstances, maxBy
 			if !live[k] {
 				t.Errorf("%v is there and no change has said so", k)
 			}
-			if _, ok := table.clients[client{e.inst.Server, e.inst.Client}][k]; !ok {
+			if _, ok := table.clients[connection{e.inst.Server, e.inst.Client}][k]; !ok {
 				t.Errorf("%v is not at its connection", k)
 			}
 			if !e.suspect && (table.nextDue.IsZero() || e.due.Before(table.nextDue)) {

@@ -111,7 +111,7 @@ func Watch(ctx context.Context, conn *bus.Conn, opts ...WatchOption) (*View, err
 		err = conn.Confirm(ctx, v.listeners...)
 	}
 	if err != nil {
-		v.unlisten(ctx)
+		_ = drainAll(ctx, v.listeners) // err says more
 		return nil, err
 	}
 	run, cancel := context.WithCancel(ctx)
@@ -271,7 +271,7 @@ func (v *View) AtClient(server string, id uint64) []Instance {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	var out []Instance
-	for k := range v.table.clients[client{server, id}] {
+	for k := range v.table.clients[connection{server, id}] {
 		if e := v.table.get(k); e != nil {
 			out = append(out, e.shown())
 		}
@@ -283,10 +283,10 @@ func (v *View) AtClient(server string, id uint64) []Instance {
 // Remove takes an instance out of this View as if it had announced down. With a
 // server it does so only if the instance is on that connection, and not when it
 // has connected anew meanwhile. AnnounceDown tells others.
-func (v *View) Remove(service, id, server string, client_ uint64, reason string) bool {
+func (v *View) Remove(service, id, server string, client uint64, reason string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.table.remove(key{service, id}, client{server, client_}, cut(reason, maxText), time.Now())
+	return v.table.remove(key{service, id}, connection{server, client}, cut(reason, maxText), time.Now())
 }
 
 // Pace returns how often instances beat at present.
@@ -323,7 +323,7 @@ func AnnounceDown(ctx context.Context, conn *bus.Conn, i Instance, reason string
 	if i.Foreign {
 		return bus.AsError(errors.New("a foreign service is not announced"))
 	}
-	data, err := encodeLeave(codec.NewPlan(), leave{Reason: reason, Server: i.Server, Client: i.Client})
+	data, err := encodeLeave(leave{Reason: reason, Server: i.Server, Client: i.Client})
 	if err != nil {
 		return err
 	}

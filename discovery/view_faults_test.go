@@ -71,12 +71,12 @@ func TestASuspectIsNotChosenAndComesBack(t *testing.T) {
 	})
 }
 
-// lossTime is five minutes, and half an hour in the long form.
+// lossTime is three minutes, and half an hour in the long form.
 func lossTime() time.Duration {
 	if os.Getenv("MBUS_LONG") != "" {
 		return 30 * time.Minute
 	}
-	return 5 * time.Minute
+	return 3 * time.Minute
 }
 
 // lose makes a link lose a tenth of the announcements of a hundred instances and

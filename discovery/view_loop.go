@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -71,7 +72,7 @@ func (v *View) work(ctx context.Context, s *schedule, now time.Time) time.Durati
 	if epoch := v.conn.Epoch(); epoch != s.epoch {
 		s.snapshotAt = now
 		if s.epoch != 0 {
-			s.snapshotAt = now.Add(jitter(reconnectPause / 2))
+			s.snapshotAt = now.Add(rand.N(reconnectPause))
 			v.mu.Lock()
 			v.table.rebase(now)
 			v.mu.Unlock()
@@ -103,6 +104,11 @@ func (v *View) work(ctx context.Context, s *schedule, now time.Time) time.Durati
 func (s *schedule) plan(p Pace, now time.Time) {
 	s.sweepAt = now.Add(jitter(p.Beat * sweepBeats))
 	s.pollAt = now.Add(jitter(p.Beat * pollBeats))
+}
+
+// jitter moves an interval by up to a tenth either way.
+func jitter(d time.Duration) time.Duration {
+	return d*9/10 + rand.N(d/5+1)
 }
 
 // startSurvey starts the survey that is due, one at a time.
@@ -233,7 +239,7 @@ func (v *View) take(k key, event string, data []byte, now time.Time) error {
 				t.drain(k, l, now)
 				return
 			}
-			t.remove(k, client{l.Server, l.Client}, orElse(l.Reason, "down"), now)
+			t.remove(k, connection{l.Server, l.Client}, orElse(l.Reason, "down"), now)
 		})
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -164,10 +165,18 @@ func TestAThousandInstancesOnOneConnectionConverge(t *testing.T) {
 		const instances = 1000
 		conn, other := b.Conn(t), b.Conn(t)
 		before := watch(t, other)
+		announce(t, conn, discovery.AnnouncerConfig{Name: "other"}) // what is shared
+		goroutines, subs := runtime.NumGoroutine(), conn.NATS().NumSubscriptions()
 		for n := range instances {
 			announce(t, conn, discovery.AnnouncerConfig{Name: fmt.Sprintf("svc.n%d", n%10), Endpoints: []discovery.Endpoint{{Name: "Say.Hello", Request: "h"}}})
 		}
-		count := func(v *discovery.View) int { return v.Stats().Instances }
+		if grown := runtime.NumGoroutine() - goroutines; grown > instances+10 {
+			t.Errorf("%d instances cost %d goroutines, want one each", instances, grown)
+		}
+		if grown := conn.NATS().NumSubscriptions() - subs; grown != 4*instances+10*4 {
+			t.Errorf("%d instances of ten services cost %d subscriptions, want four each and four for each service", instances, grown)
+		}
+		count := func(v *discovery.View) int { return v.Stats().Instances - len(v.All("other")) }
 		bustest.Eventually(t, 2*time.Second, "all in the view that was there", func() bool { return count(before) == instances })
 		began := time.Now()
 		late := watch(t, other)
@@ -178,14 +187,14 @@ func TestAThousandInstancesOnOneConnectionConverge(t *testing.T) {
 			t.Errorf("the new view took %v", took)
 		}
 		found, err := discovery.Query(bustest.Context(t), other, "")
-		if err != nil || len(found) != instances {
-			t.Errorf("Query found %d, %v, want %d", len(found), err, instances)
+		if err != nil || len(found) != instances+1 {
+			t.Errorf("Query found %d, %v, want %d", len(found), err, instances+1)
 		}
 		b.Restart()
 		b.Await(t, conn, other)
 		began = time.Now()
 		bustest.Eventually(t, 2*time.Second, "all again after a restart of the broker", func() bool {
-			return len(late.AtClient(conn.Identity())) == instances
+			return len(late.AtClient(conn.Identity())) == instances+1
 		})
 		t.Logf("complete %v after the reconnect", time.Since(began))
 		time.Sleep(15 * time.Second)
