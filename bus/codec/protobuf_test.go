@@ -12,7 +12,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -64,6 +66,20 @@ func TestJSONOfAMessageIsWhatProtobufDefines(t *testing.T) {
 	}
 }
 
+func TestAMessageByValueIsAMessage(t *testing.T) {
+	value := reflect.ValueOf(wrapperspb.String("x")).Elem().Interface()
+	for _, c := range []codec.Codec{codec.JSON, codec.Protobuf, codec.Msgpack} {
+		body, err := c.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got wrapperspb.StringValue
+		if err := c.Unmarshal(body, &got); err != nil || got.GetValue() != "x" {
+			t.Errorf("%v: got %v and %v", c, &got, err)
+		}
+	}
+}
+
 func TestProtobufCarriesMessagesOnly(t *testing.T) {
 	if _, err := codec.Protobuf.Marshal(scalars{}); !errors.Is(err, bus.Unimplemented) {
 		t.Errorf("got %v, want unimplemented", err)
@@ -71,12 +87,93 @@ func TestProtobufCarriesMessagesOnly(t *testing.T) {
 	if err := codec.Protobuf.Unmarshal(nil, new(scalars)); !errors.Is(err, bus.Unimplemented) {
 		t.Errorf("got %v, want unimplemented", err)
 	}
+	if _, err := codec.Protobuf.Marshal(wrapperspb.String("bad \xff")); !errors.Is(err, bus.Internal) {
+		t.Errorf("invalid UTF-8 in protobuf: got %v, want internal", err)
+	}
 	if _, err := codec.JSON.Marshal(wrapperspb.String("bad \xff")); !errors.Is(err, bus.Internal) {
 		t.Errorf("invalid UTF-8: got %v, want internal", err)
 	}
 	type holds struct{ T *timestamppb.Timestamp }
 	if got := codec.For(reflect.TypeFor[holds]()); got != codec.JSON {
 		t.Errorf("a struct that holds a message is sent as %v", got)
+	}
+}
+
+// dynamic makes a message type with every form of field.
+func dynamic(t *testing.T) protoreflect.MessageType {
+	const text = `{"name":"t.proto","package":"t","messageType":[{"name":"M",
+		"nestedType":[{"name":"KidsEntry","options":{"mapEntry":true},"field":[
+			{"name":"key","number":1,"label":"LABEL_OPTIONAL","type":"TYPE_STRING","jsonName":"key"},
+			{"name":"value","number":2,"label":"LABEL_OPTIONAL","type":"TYPE_MESSAGE","typeName":".t.M","jsonName":"value"}]},
+			{"name":"G","field":[{"name":"x","number":1,"label":"LABEL_OPTIONAL","type":"TYPE_INT32","jsonName":"x"}]}],
+		"field":[
+			{"name":"kids","number":1,"label":"LABEL_REPEATED","type":"TYPE_MESSAGE","typeName":".t.M.KidsEntry","jsonName":"kids"},
+			{"name":"list","number":2,"label":"LABEL_REPEATED","type":"TYPE_MESSAGE","typeName":".t.M","jsonName":"list"},
+			{"name":"numbers","number":3,"label":"LABEL_REPEATED","type":"TYPE_INT64","options":{"packed":true},"jsonName":"numbers"},
+			{"name":"texts","number":4,"label":"LABEL_REPEATED","type":"TYPE_STRING","jsonName":"texts"},
+			{"name":"g","number":5,"label":"LABEL_OPTIONAL","type":"TYPE_GROUP","typeName":".t.M.G","jsonName":"g"},
+			{"name":"long_name","number":6,"label":"LABEL_OPTIONAL","type":"TYPE_BYTES","jsonName":"longName"}]}]}`
+	var file descriptorpb.FileDescriptorProto
+	if err := codec.JSON.Unmarshal([]byte(text), &file); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := protodesc.NewFile(&file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dynamicpb.NewMessageType(fd.Messages().Get(0))
+}
+
+func TestEveryFormOfProtobufFieldPasses(t *testing.T) {
+	const text = `{"kids":{"a":{"list":[{},{"numbers":["1","-2"]}]}},"list":[{}],"texts":["x",""],"g":{"x":1},"longName":"aGk="}`
+	m := dynamic(t)
+	in := m.New().Interface()
+	if err := codec.JSON.Unmarshal([]byte(text), in); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []codec.Codec{codec.JSON, codec.Msgpack, codec.Protobuf} {
+		body, err := c.Marshal(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := m.New().Interface()
+		if err := c.Unmarshal(body, out); err != nil || !proto.Equal(in, out) {
+			t.Errorf("%v: got %v and %v", c, out, err)
+		}
+	}
+}
+
+func TestProtobufMemoryIsBounded(t *testing.T) {
+	const n = 50_000
+	m := dynamic(t)
+	list := func(field, item string) []byte {
+		return []byte(`{"` + field + `":[` + strings.Repeat(item+",", n) + item + `]}`)
+	}
+	for _, row := range []struct {
+		c    codec.Codec
+		body []byte
+	}{
+		{codec.Protobuf, bytes.Repeat([]byte{1<<3 | 2, 0}, n)},
+		{codec.Protobuf, bytes.Repeat([]byte{2<<3 | 2, 0}, n)},
+		{codec.Protobuf, protowire.AppendBytes([]byte{3<<3 | 2}, make([]byte, n))},
+		{codec.Protobuf, bytes.Repeat([]byte{3 << 3, 1}, n)},
+		{codec.Protobuf, bytes.Repeat([]byte{4<<3 | 2, 0}, n)},
+		{codec.Protobuf, bytes.Repeat([]byte{5<<3 | 3, 5<<3 | 4}, n)},
+		{codec.Protobuf, bytes.Repeat([]byte{9<<3 | 3, 9<<3 | 4}, n)},
+		{codec.JSON, list("list", "{}")},
+		{codec.JSON, list("numbers", "1")},
+		{codec.JSON, list("texts", `""`)},
+		{codec.JSON, list("unknown", `{"a":[]}`)},
+	} {
+		v := m.New().Interface()
+		var err error
+		size := allocated(func() { err = codec.NewPlan().Unmarshal(row.c, row.body, v) })
+		if limit := bound(codec.JSON, len(row.body)); size > limit {
+			t.Errorf("%v %.20q: %d bytes allocated %d, over %d (%v)", row.c, row.body, len(row.body), size, limit, err)
+		}
+		if err != nil && !errors.Is(err, bus.InvalidArgument) {
+			t.Errorf("%v %.20q: %v", row.c, row.body, err)
+		}
 	}
 }
 

@@ -104,12 +104,21 @@ func (p protoSlot) open(kind byte) (protoFrame, int64) {
 		return protoFrame{}, 0
 	case p.isMap:
 		return protoFrame{slot: protoSlot{md: p.md}}, 0
-	case p.md.ParentFile().Package() == "google.protobuf":
+	case takesAnything(p.md.FullName()):
 		return protoFrame{slot: protoSlot{free: true}}, freeValue
 	case kind == tokArray:
 		return protoFrame{slot: p}, 0
 	}
 	return protoFrame{fields: p.md}, sizeOf(p.md) + 16
+}
+
+// takesAnything tells whether a message has JSON of any form rather than fields.
+func takesAnything(name protoreflect.FullName) bool {
+	switch name {
+	case "google.protobuf.Any", "google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue":
+		return true
+	}
+	return false
 }
 
 // slotOf is the slot of a field, found by either of the names protobuf's JSON allows.
