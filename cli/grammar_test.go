@@ -75,3 +75,36 @@ func TestSplitLine(t *testing.T) {
 		}
 	}
 }
+
+// Whatever is typed, the command line is refused or kong understands it.
+func FuzzArrange(f *testing.F) {
+	for _, line := range []string{
+		"query a B.C {} --node x -H k:v", "--server_name=x list", "-Hk:v call a b -", "publish t -- -x --y", "-5", "--", "---", "-=", "--=x", "registry -h watch", "help h",
+	} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		_, parser, err := newGrammar()
+		if err != nil {
+			t.Fatal(err)
+		}
+		words := strings.Split(line, " ")
+		got, err := arrange(parser.Model.Node, words)
+		if err != nil {
+			if exitCode(err) != exitUsage || strings.Contains(errorLine(err), "\n") {
+				t.Errorf("arrange(%q) = %v, want a usage error of one line", words, err)
+			}
+			return
+		}
+		if got.help || got.node.Parent == nil {
+			return
+		}
+		command, err := kong.Trace(parser, got.args())
+		if err == nil {
+			err = command.Error
+		}
+		if err != nil && !strings.HasPrefix(err.Error(), "--") { // of a value
+			t.Errorf("kong does not understand %q: %v", got.args(), err)
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,7 @@ type terminal struct {
 	t        *testing.T
 	user     *os.File
 	command  *os.File
+	signals  chan os.Signal
 	reading  sync.WaitGroup
 	mu       sync.Mutex
 	screen   bytes.Buffer
@@ -49,7 +51,7 @@ func newTerminal(t *testing.T) *terminal {
 	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 120}); err != nil {
 		t.Fatal(err)
 	}
-	term := &terminal{t: t, user: user, command: command, appeared: make(chan struct{}, 1)}
+	term := &terminal{t: t, user: user, command: command, signals: make(chan os.Signal, 1), appeared: make(chan struct{}, 1)}
 	term.reading.Go(term.read)
 	t.Cleanup(func() {
 		_ = command.Close()
@@ -109,7 +111,7 @@ func (x *terminal) start(ctx context.Context, url string, args ...string) <-chan
 	go func() { // the test waits for the code
 		code <- cli.Main(ctx, cli.Process{
 			Args: args, Env: []string{"MBUS_URL=" + url, "TERM=xterm"},
-			Stdin: x.command, Stdout: x.command, Stderr: x.command,
+			Stdin: x.command, Stdout: x.command, Stderr: x.command, Signals: x.signals,
 		})
 	}()
 	return code
@@ -193,6 +195,25 @@ func TestPromptOnATerminal(t *testing.T) {
 	x.typeKeys("list\r")
 	x.await("go.micro.srv.greeter\r\ntest.odd\r\n")
 	x.typeKeys("quit\r")
+	if got := <-code; got != 0 {
+		t.Errorf("exit %d, want 0", got)
+	}
+}
+
+func TestInterruptEndsTheCommandAndNotThePrompt(t *testing.T) {
+	b, url := startTestBus(t)
+	x := newTerminal(t)
+	code := x.start(t.Context(), url, "cli")
+	x.await("mbus> ")
+	x.typeKeys("call test.odd Odd.Hang --timeout 0\r")
+	for b.hanging.Load() == 0 {
+		runtime.Gosched()
+	}
+	x.signals <- os.Interrupt
+	x.await("mbus: interrupted")
+	x.typeKeys("version\r")
+	x.await("mbus version")
+	x.typeKeys("exit\r")
 	if got := <-code; got != 0 {
 		t.Errorf("exit %d, want 0", got)
 	}
