@@ -58,7 +58,7 @@ func TestACallContextEndsAsAContextDoes(t *testing.T) {
 					first := c.Err()
 					time.Sleep(2 * time.Second)
 					c.end()
-					if c.Err() != first {
+					if !errors.Is(c.Err(), first) {
 						t.Errorf("the error has changed from %v to %v", first, c.Err())
 					}
 				})

@@ -119,6 +119,7 @@ func (c *cancels) sweep(now time.Time) {
 		}
 		delete(c.callers, token)
 		c.wg.Go(func() {
+			// Tidying up belongs to no call; stop waits for it.
 			ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
 			defer cancel()
 			_ = from.listener.Drain(ctx) // nothing of it is wanted any more

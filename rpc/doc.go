@@ -51,8 +51,9 @@
 //
 // errors.Is(err, bus.NotFound) asks for a code, errors.Is(err, bus.Nobody) for
 // an end. "Sent again" is at most three times, 5 to 50 ms apart, and never
-// beyond the caller's time. The budget of a service is a tenth of its answered
-// calls and ten more, so that retries cannot feed an overload.
+// beyond the caller's time. The budget for refused calls of a service is a tenth
+// of its answered calls and ten more, so that retries cannot feed an overload;
+// that for calls without an answer is half of them and a hundred more.
 //
 // What a handler's error becomes: a *bus.Error travels with code, message,
 // status, detail and retry; the errors of contexts become canceled and

@@ -49,7 +49,8 @@ type peer struct {
 	subjects atomic.Pointer[map[string]string] // by method; copied to be changed
 	foreign  atomic.Pointer[map[string]string] // subjects of a foreign service, by method
 	answered atomic.Int64                      // when a call was last answered, Unix nanoseconds
-	budget   budget
+	refused  budget                            // for calls that were turned away
+	silent   budget                            // for calls without an answer
 	diagnosis
 
 	speaks atomic.Uint32 // the knowledge of the moment, one of unknown…
@@ -212,6 +213,7 @@ func (p *peer) ask(now time.Time) {
 		return
 	}
 	p.epoch.Store(p.conn.Epoch())
+	// The question outlives the call that has prompted it.
 	if err := p.conn.Publish(context.Background(), wire.SrvSubject(wire.VerbPing, wire.Escape(p.service), ""), reply, nil, nil); err != nil {
 		release()
 		p.speaks.Store(unknown)

@@ -12,28 +12,32 @@ import (
 const (
 	retryPauseMin = 5 * time.Millisecond
 	retryPauseMax = 50 * time.Millisecond
-	// A tenth of the answered calls may be tries of refused ones, and ten more:
-	// retries must not feed an overload.
-	budgetRetry = 10
-	budgetBurst = 100
+	// Of the calls that were refused, as many are sent again as a tenth of the
+	// answered ones, and ten more: retries must not feed an overload.
+	refusedCost, refusedBurst = 10, 10 * refusedCost
+	// Of the calls without an answer, as many as half of the answered ones and
+	// a hundred more: one silent instance of three costs no call, and a service
+	// that has fallen silent altogether is left in peace.
+	silentCost, silentBurst = 2, 100 * silentCost
 )
 
-// A budget bounds the retries that reach a service. Its zero value is full.
+// A budget bounds the tries of one kind that reach a service: each answered
+// call earns one unit, each further try costs some. Its zero value is full.
 type budget struct{ spent atomic.Int64 }
 
-// take pays for one retry, if there is something left.
-func (b *budget) take() bool {
-	if b.spent.Add(budgetRetry) <= budgetBurst {
+// take pays for one try, if there is enough left.
+func (b *budget) take(cost, burst int64) bool {
+	if b.spent.Add(cost) <= burst {
 		return true
 	}
-	b.spent.Add(-budgetRetry)
+	b.spent.Add(-cost)
 	return false
 }
 
 // earn is called for each answer.
 func (b *budget) earn() {
 	if n := b.spent.Load(); n > 0 {
-		b.spent.CompareAndSwap(n, n-1)
+		b.spent.CompareAndSwap(n, n-1) // losing a race only earns a little less
 	}
 }
 
@@ -44,7 +48,8 @@ func (c *Client) try(ctx context.Context, p *peer, req *Request) (*Response, *bu
 		res, failure := c.send(ctx, p, req)
 		if failure == nil {
 			p.seen()
-			p.budget.earn()
+			p.refused.earn()
+			p.silent.earn()
 			return res, nil
 		}
 		switch failure.End {
@@ -54,11 +59,12 @@ func (c *Client) try(ctx context.Context, p *peer, req *Request) (*Response, *bu
 			}
 		case bus.Refused:
 			after, _ := failure.Retry.After()
-			if failure.Retry == bus.RetryNever || retries >= c.cfg.Retries || !p.budget.take() || !pause(ctx, max(after, jitter())) {
+			if failure.Retry == bus.RetryNever || retries >= c.cfg.Retries || !p.refused.take(refusedCost, refusedBurst) || !pause(ctx, max(after, jitter())) {
 				return nil, failure
 			}
 		case bus.Handler:
 			p.seen()
+			p.silent.earn()
 			return nil, failure
 		default:
 			return nil, failure
@@ -91,7 +97,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 // insist is try for a request that may run twice: after each quarter of the time
 // (with three retries) without an answer it sends another one, to whichever
 // instance the bus chooses, and takes the first answer. The earlier ones go on,
-// so that a slow answer is not lost; the later ones come out of the budget.
+// so that a slow answer is not lost; the later ones come out of a budget.
 func (c *Client) insist(ctx context.Context, p *peer, req *Request) (*Response, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	results := make(chan outcome)
@@ -119,7 +125,7 @@ func (c *Client) insist(ctx context.Context, p *peer, req *Request) (*Response, 
 	for {
 		select {
 		case <-tick:
-			if sent <= c.cfg.Retries && p.budget.take() {
+			if sent <= c.cfg.Retries && p.silent.take(silentCost, silentBurst) {
 				launch()
 			}
 		case o := <-results:

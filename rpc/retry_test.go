@@ -95,8 +95,7 @@ func TestASilentInstanceCostsAnIdempotentCallTimeAndNotItsAnswer(t *testing.T) {
 			return failed.Load()
 		}
 		link.Silence()
-		// A fifth of the calls goes to the silent one. The budget pays for ten
-		// more of them.
+		// A fifth of the calls goes to the silent one.
 		plain, idempotent := failures(), failures(rpc.WithIdempotent())
 		if plain == 0 || idempotent > plain/2 {
 			t.Errorf("%d calls failed, and %d of those that may run twice", plain, idempotent)
