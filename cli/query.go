@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/codec"
@@ -80,15 +83,31 @@ func (s *session) client(conn *bus.Conn) *rpc.Client {
 // anything else as it came.
 func (s *session) printAnswer(res *rpc.Response) error {
 	body := res.Body
-	if res.Codec == codec.Msgpack {
+	switch res.Codec {
+	case codec.Msgpack:
 		text, err := codec.Transcode(codec.Msgpack, codec.JSON, body)
 		if err != nil {
-			return err
+			return brokenAnswer(err)
 		}
-		body = text
-	}
-	if res.Codec == codec.JSON || res.Codec == codec.Msgpack {
-		body = indent(body)
+		body = indent(text)
+	case codec.JSON:
+		// What Guard refuses is not laid out: deep nesting would make it huge.
+		switch err := codec.Guard(codec.JSON, body); {
+		case err == nil:
+			body = indent(body)
+		case !json.Valid(body) && !plainText(body):
+			return brokenAnswer(err)
+		}
 	}
 	return s.printf("%s\n", body)
+}
+
+// plainText reports whether an answer that is no JSON is still worth showing:
+// services that are not made with mbus may answer with words.
+func plainText(body []byte) bool {
+	return utf8.Valid(body) && !bytes.ContainsAny(body[:min(len(body), 1)], "{[")
+}
+
+func brokenAnswer(err error) error {
+	return bus.Errorf(bus.DataLoss, "the answer is broken: %w", err)
 }
