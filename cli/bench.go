@@ -26,7 +26,8 @@ type benchCommand struct {
 // Help explains what the one-line summary cannot.
 func (*benchCommand) Help() string {
 	return `A latency is counted from the moment a call was due, so with --rate a service that
-falls behind shows it. The exit code is 0 if any call succeeded.
+falls behind shows it. --output json prints {ok, errors: {CODE: N}, p50_ms, p99_ms,
+max_ms, per_second}. The exit code is 0 if any call succeeded.
 
     mbus bench go.micro.srv.greeter Say.Hello '{"name": "John"}' --concurrency 10
     mbus bench go.micro.srv.greeter Say.Hello --rate 500 --duration 10s --output json`

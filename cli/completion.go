@@ -64,7 +64,7 @@ func (c *completeCommand) Run(ctx context.Context, s *session) error {
 
 // completionLimit is how long a completion may ask the bus: people wait for it
 // with a finger on the tab key.
-const completionLimit = 400 * time.Millisecond
+const completionLimit = 800 * time.Millisecond
 
 // candidates returns what the last of words may become.
 func (s *session) candidates(ctx context.Context, words []string) []string {

@@ -51,7 +51,7 @@ that is named, and waits for it if it is not there yet.`
 // Run runs the node until it is told to stop.
 func (c *nodeCommand) Run(ctx context.Context, s *session) error {
 	s.defaultLevel = zerolog.InfoLevel
-	if s.opts.line.given("url") {
+	if s.opts.line.given("url") && s.opts.URL != "" {
 		return c.join(ctx, s)
 	}
 	cfg, err := c.config(s)

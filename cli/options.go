@@ -120,7 +120,7 @@ func (o *options) fromMicro(name string) bool {
 // findBroker returns the URL of the broker: --url, one of Micro's spellings of
 // it on the command line, then the same in the environment, then this machine.
 func (o *options) findBroker() (string, error) {
-	if o.line.given("url") {
+	if o.line.given("url") && o.URL != "" {
 		return o.URL, nil
 	}
 	var typed, inherited string
