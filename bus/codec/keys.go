@@ -26,22 +26,27 @@ type keySet struct {
 	seed   maphash.Seed
 }
 
-// A span is a key: data[start:end], or side[-start-1:end] if start is negative.
-type span struct{ start, end int32 }
+// A span is where a key is: from start in data, or from -start-1 in side if start is negative.
+type span struct{ start, size int32 }
 
 func (k *keySet) bytes(s span) []byte {
 	if s.start < 0 {
-		return k.side[-s.start-1 : s.end]
+		start := -s.start - 1
+		return k.side[start : start+s.size]
 	}
-	return k.data[s.start:s.end]
+	return k.data[s.start : s.start+s.size]
 }
 
-// key is the key with number i.
-func (k *keySet) key(i int) []byte {
+// span is that of the key with number i.
+func (k *keySet) span(i int) span {
 	if i < len(k.few) {
-		return k.bytes(k.few[i])
+		return k.few[i]
 	}
-	return k.bytes(k.more[i-len(k.few)])
+	return k.more[i-len(k.few)]
+}
+
+func (k *keySet) equal(a, b span) bool {
+	return a.size == b.size && bytes.Equal(k.bytes(a), k.bytes(b))
 }
 
 func (k *keySet) push() {
@@ -59,20 +64,20 @@ func (k *keySet) pop() {
 }
 
 // add adds a key that is in the body as it is; false means the object has it.
-func (k *keySet) add(start, end int) bool { return k.insert(span{int32(start), int32(end)}) }
+func (k *keySet) add(start, end int) bool { return k.insert(span{int32(start), int32(end - start)}) }
 
 // addCopy adds a key that the body holds in another spelling.
 func (k *keySet) addCopy(key []byte) bool {
 	start := len(k.side)
 	k.side = append(k.side, key...)
-	return k.insert(span{int32(-start - 1), int32(len(k.side))})
+	return k.insert(span{int32(-start - 1), int32(len(key))})
 }
 
 func (k *keySet) insert(s span) bool {
-	key, first := k.bytes(s), int(k.first[k.open])
+	first := int(k.first[k.open])
 	if len(k.tables) <= k.open || k.tables[k.open] == nil {
 		for i := first; i < k.count; i++ {
-			if bytes.Equal(k.key(i), key) {
+			if k.equal(k.span(i), s) {
 				return false
 			}
 		}
@@ -84,9 +89,9 @@ func (k *keySet) insert(s span) bool {
 	}
 	table := k.tables[k.open]
 	mask := len(table) - 1
-	slot := int(maphash.Bytes(k.seed, key)) & mask
+	slot := int(maphash.Bytes(k.seed, k.bytes(s))) & mask
 	for ; table[slot] != 0; slot = (slot + 1) & mask {
-		if bytes.Equal(k.key(int(table[slot]-1)), key) {
+		if k.equal(k.span(int(table[slot]-1)), s) {
 			return false
 		}
 	}
@@ -118,7 +123,7 @@ func (k *keySet) rehash(size int) {
 	}
 	table := make([]int32, size)
 	for i := int(k.first[k.open]); i < k.count; i++ {
-		slot := int(maphash.Bytes(k.seed, k.key(i))) & (size - 1)
+		slot := int(maphash.Bytes(k.seed, k.bytes(k.span(i)))) & (size - 1)
 		for table[slot] != 0 {
 			slot = (slot + 1) & (size - 1)
 		}

@@ -8,7 +8,33 @@ import (
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/mbus-dev/mbus/bus"
 )
+
+// Transcode rewrites a body from one of JSON and Msgpack to the other without a Go type: integers
+// stay exact, binary becomes base64 text, a timestamp RFC 3339 text. The body is guarded first; an
+// empty one stays empty. Other codecs cannot be rewritten without their type: unimplemented.
+func Transcode(from, to Codec, data []byte) ([]byte, error) {
+	generic := func(c Codec) bool { return c == JSON || c == Msgpack }
+	switch {
+	case from == to || len(data) == 0:
+		return data, Guard(from, data)
+	case !generic(from) || !generic(to):
+		return nil, bus.Errorf(bus.Unimplemented, "a %s body cannot be rewritten as %s", from, to)
+	}
+	var out []byte
+	var f *fault
+	if from == JSON {
+		out, f = jsonToMsgpack(data)
+	} else if _, f = guardMsgpack(data); f == nil {
+		out = msgpackToJSON(data)
+	}
+	if f != nil {
+		return nil, f.err(from)
+	}
+	return out, nil
+}
 
 // jsonToMsgpack guards and rewrites a JSON text. It walks twice: MessagePack says how long an array
 // is before its first value.
