@@ -69,8 +69,15 @@ func (c *Client) search(ctx context.Context, p *peer) *finding {
 	defer cancel()
 	// An answer to part of the question is better than none, so errors only
 	// leave their part of the finding empty.
-	f.instances, _ = discovery.Query(limited, c.conn, p.service)
-	if len(f.instances) == 0 {
+	found, _ := discovery.Query(limited, c.conn, p.service)
+	for _, i := range found {
+		if i.Registered() {
+			f.registered = i.Address
+		} else {
+			f.instances = append(f.instances, i)
+		}
+	}
+	if len(found) == 0 {
 		c.askRegistrar(limited, p.service, f)
 	}
 	f.at = time.Now()
