@@ -105,7 +105,7 @@ func collect(opts []CallOption) callOptions {
 
 // WithTimeout bounds the call, with all its tries; a context that ends earlier
 // still ends it. Without it, and without a deadline in the context, the
-// client's Timeout counts.
+// client's Timeout counts; so it does when d is 0 or less.
 func WithTimeout(d time.Duration) CallOption {
 	return func(o *callOptions) { o.timeout = d }
 }
