@@ -127,6 +127,9 @@ func TestForeignServicesAppearAndVanish(t *testing.T) {
 		if err := svc.AddEndpoint("add", micro.HandlerFunc(func(r micro.Request) { _ = r.Respond(nil) }), micro.WithEndpointSubject("math.add")); err != nil {
 			t.Fatal(err)
 		}
+		if err := foreign.Flush(bustest.Context(t)); err != nil {
+			t.Fatal(err)
+		}
 		early := watch(t, b.Conn(t)) // it is there when this one starts
 		if len(early.Instances("math_svc")) != 1 {
 			t.Error("a view that is ready does not have the foreign service that was there before")
