@@ -55,6 +55,7 @@ func loadResult(t *testing.T, load *process) benchResult {
 }
 
 func TestRestartsOfAServiceFailNoCall(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		service, method, request string
 		start                    func(*testing.T, *broker, string) *process

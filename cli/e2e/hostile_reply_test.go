@@ -124,8 +124,10 @@ func TestHostileAnswersToQuestionsHideNobody(t *testing.T) {
 			b.startGreeter(t, "victim")
 			var good int64
 			questions := [][]string{
-				{"list", "services"}, {"get", "service", "go.micro.srv.greeter"},
-				{"health", "go.micro.srv.greeter"}, {"stats", "go.micro.srv.greeter"},
+				{"list", "services"},
+				{"get", "service", "go.micro.srv.greeter"},
+				{"health", "go.micro.srv.greeter"},
+				{"stats", "go.micro.srv.greeter"},
 				{"query", "go.micro.srv.greeter", "Say.Hello", `{"name":"John"}`},
 			}
 			for _, q := range questions {

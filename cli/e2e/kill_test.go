@@ -98,7 +98,7 @@ func TestKilledServiceIsGoneWithinAHundredMilliseconds(t *testing.T) {
 		at := victim.kill(t)
 		// Whoever calls now is answered by the other one.
 		for range 10 {
-			if _, err := greeter.Hello.Call(t.Context(), client, &greeter.HelloRequest{Name: "John"}); err != nil {
+			if err := callAfter(t, at, client); err != nil {
 				t.Errorf("a call after the kill: %v", err)
 			}
 		}
@@ -109,8 +109,7 @@ func TestKilledServiceIsGoneWithinAHundredMilliseconds(t *testing.T) {
 	keepsPromise(t, "kill -9 seen by mbus registry watch", 100*time.Millisecond, time.Second, seenByCommand)
 	keepsPromise(t, "kill -9 seen by discovery.Watch", 100*time.Millisecond, time.Second, seenByProgram)
 
-	survivor.kill(t)
-	failsAsUnavailable(t, client)
+	failsAsUnavailable(t, survivor.kill(t), client)
 	failsInTheCommand(t, b, "unavailable")
 }
 
@@ -130,7 +129,7 @@ func TestKilledServiceIsGoneWithinTenSecondsWithoutARegistrar(t *testing.T) {
 
 	at := victim.kill(t)
 	for range 10 {
-		if _, err := greeter.Hello.Call(t.Context(), client, &greeter.HelloRequest{Name: "John"}); err != nil {
+		if err := callAfter(t, at, client); err != nil {
 			t.Errorf("a call after the kill: %v", err)
 		}
 	}
@@ -147,21 +146,33 @@ func TestKilledServiceIsGoneWithinTenSecondsWithoutARegistrar(t *testing.T) {
 			t.Errorf("kill -9 seen by %s after %v: somebody tells, this is no bare broker", who, took)
 		}
 	}
-	survivor.kill(t)
-	failsAsUnavailable(t, client)
+	failsAsUnavailable(t, survivor.kill(t), client)
 	failsInTheCommand(t, b, "greeter")
+}
+
+// callAfter calls the greeter after a kill. A call that is sent before the
+// broker has seen the end of the connection is in flight to the dead process,
+// and lost; that may happen for a quarter of a second.
+func callAfter(t *testing.T, kill time.Time, client *rpc.Client) error {
+	t.Helper()
+	for {
+		begin := time.Now()
+		err := hello(t.Context(), client)
+		if !errors.Is(err, bus.Timeout) || begin.Sub(kill) > 250*time.Millisecond {
+			if took := time.Since(begin); took > time.Second {
+				t.Errorf("a call took %v (%v), want an end at once", took, err)
+			}
+			return err
+		}
+		t.Logf("a call that began %v after the kill was lost", begin.Sub(kill))
+	}
 }
 
 // failsAsUnavailable calls the greeter, of which the last instance has been
 // killed.
-func failsAsUnavailable(t *testing.T, client *rpc.Client) {
+func failsAsUnavailable(t *testing.T, kill time.Time, client *rpc.Client) {
 	t.Helper()
-	begin := time.Now()
-	_, err := greeter.Hello.Call(t.Context(), client, &greeter.HelloRequest{})
-	if took := time.Since(begin); took > time.Second {
-		t.Errorf("a call to nobody took %v, want at most 1s", took)
-	}
-	if !errors.Is(err, bus.Unavailable) || !errors.Is(err, bus.Nobody) {
+	if err := callAfter(t, kill, client); !errors.Is(err, bus.Unavailable) || !errors.Is(err, bus.Nobody) {
 		t.Errorf("a call to a service that was there a moment ago: %v; want unavailable, since nobody listens", err)
 	}
 }

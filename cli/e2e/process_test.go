@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -163,7 +164,7 @@ type result struct {
 func run(t testing.TB, c command) result {
 	t.Helper()
 	p := start(t, c)
-	p.wait(t, 60*time.Second)
+	p.wait(t, 2*time.Minute)
 	return result{p.code(), p.stdout.String(), p.stderr.String(), p.took, p}
 }
 
@@ -175,4 +176,9 @@ func succeed(t testing.TB, c command) string {
 		t.Fatalf("%s: got exit code %d, want 0: %s%s", r.process.name, r.code, r.stderr, r.stdout)
 	}
 	return r.stdout
+}
+
+// errorOf is a failed command as an error.
+func errorOf(r result) error {
+	return fmt.Errorf("exit code %d: %s", r.code, strings.TrimSpace(r.stderr))
 }

@@ -98,7 +98,7 @@ func callsAtWork(t *testing.T, client *rpc.Client) <-chan error {
 	return endings
 }
 
-// crowdInFlight is how many calls crowd has begun and not ended.
+// crowdInFlight is how many calls crowd has begun and not ended, with this one.
 func crowdInFlight(t *testing.T, client *rpc.Client) int {
 	t.Helper()
 	stats, err := rpc.Call[struct {

@@ -27,6 +27,8 @@ func main() {
 	log := zerolog.New(os.Stderr).With().Timestamp().Logger()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
 	if err := run(ctx, log, *name, *services, *instances); err != nil {
 		stop()
 		log.Fatal().Err(err).Msg("the crowd ends")
