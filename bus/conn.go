@@ -34,6 +34,7 @@ type Conn struct {
 
 	mu      sync.Mutex
 	changed chan struct{}
+	shared  map[any]any
 }
 
 // Connect connects to the bus. Without Config.FailFast it tries until ctx ends
@@ -52,7 +53,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	c := &Conn{
 		id: nuid.Next(), cfg: cfg, log: cfg.Logger,
-		closed: make(chan struct{}), closing: newEnding(), changed: make(chan struct{}),
+		closed: make(chan struct{}), closing: newEnding(), changed: make(chan struct{}), shared: make(map[any]any),
 	}
 	c.mux = newMux(cfg.inboxPrefix()+"."+c.id+".", cfg.MaxCalls)
 	for i := range c.lanes {
@@ -217,6 +218,21 @@ func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
 
 // Logger returns the logger of the Config.
 func (c *Conn) Logger() zerolog.Logger { return c.log }
+
+// Shared returns what a package keeps for all its values on this connection,
+// such as a cache: the first call for a key makes it. make must not use the
+// connection. A key is an unexported type of the package, so a connection
+// holds one for each package that asks.
+func (c *Conn) Shared(key any, make func() any) any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	value, ok := c.shared[key]
+	if !ok {
+		value = make()
+		c.shared[key] = value
+	}
+	return value
+}
 
 // Flush waits until the broker has seen everything published before, or ctx
 // ends.

@@ -25,7 +25,7 @@ func Query(ctx context.Context, conn *bus.Conn, service string) ([]Instance, err
 	}
 	instances := make(map[key]Instance)
 	announced := make(map[key]bool)
-	s := survey{gathering: newGathering(conn), plan: codec.NewPlan(), services: services, spread: serviceSpread, bad: func(string, error) {}}
+	s := survey{gathering: newGathering(conn), plan: codec.PlanOf(conn), services: services, spread: serviceSpread, bad: func(string, error) {}}
 	s.announced = func(a *announcement, _ int) {
 		k := key{a.Name, a.ID}
 		announced[k] = true

@@ -250,7 +250,7 @@ func readReply(m *nats.Msg, v any) error {
 func listDirectly(ctx context.Context, conn *bus.Conn) ([]string, error) {
 	names := make(map[string]bool)
 	s := survey{
-		gathering: newGathering(conn), plan: codec.NewPlan(), bad: func(string, error) {},
+		gathering: newGathering(conn), plan: codec.PlanOf(conn), bad: func(string, error) {},
 		found: func(i Instance, _ bool) { names[i.Service] = true },
 	}
 	if _, err := s.everyone(ctx); err != nil {

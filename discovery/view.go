@@ -102,7 +102,7 @@ func Watch(ctx context.Context, conn *bus.Conn, opts ...WatchOption) (*View, err
 	}
 	slices.Sort(o.services)
 	v := &View{
-		conn: conn, log: conn.Logger(), plan: codec.NewPlan(), services: slices.Compact(o.services),
+		conn: conn, log: conn.Logger(), plan: codec.PlanOf(conn), services: slices.Compact(o.services),
 		kick: make(chan struct{}, 1), ready: make(chan struct{}), done: make(chan struct{}),
 		table: newTable(o.maxInstances, o.maxBytes), inquiries: make(map[key]*inquiry),
 	}

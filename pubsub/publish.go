@@ -59,7 +59,7 @@ func Publish[T any](ctx context.Context, conn *bus.Conn, topic string, value T, 
 	}
 	body, verbatim := any(value).([]byte)
 	if !verbatim {
-		encoded, err := p.codec.Marshal(value)
+		encoded, err := codec.PlanOf(conn).Marshal(p.codec, value)
 		if err != nil {
 			return err
 		}

@@ -109,7 +109,7 @@ var errInvalid = errors.New("cannot decode the event")
 // Subscribe makes a subscription to a topic or a pattern; it receives once it
 // is started, by [bus.Run] or Start.
 func Subscribe[T any](conn *bus.Conn, pattern string, handler Handler[T], opts ...SubscribeOption) *Subscription {
-	plan := codec.NewPlan()
+	plan := codec.PlanOf(conn)
 	return newSubscription(conn, pattern, opts, func(ctx context.Context, m *nats.Msg) error {
 		e := Event[T]{Topic: m.Subject, Header: m.Header, Body: m.Data}
 		if err := decode(plan, m, &e.Value); err != nil {

@@ -84,7 +84,7 @@ func NewClient(conn *bus.Conn, cfg ClientConfig) *Client {
 	case cfg.Retries < 0:
 		cfg.Retries = 0
 	}
-	c := &Client{conn: conn, cfg: cfg, plan: codec.NewPlan(), peers: newPeers(conn, cfg.Logger), token: nuid.Next()}
+	c := &Client{conn: conn, cfg: cfg, plan: codec.PlanOf(conn), peers: newPeers(conn, cfg.Logger), token: nuid.Next()}
 	c.pairs = []wire.Pair{{Key: wire.HeaderConn, Value: c.token}}
 	if len(cfg.Local) > 0 {
 		c.local = make(map[string]*Server, len(cfg.Local))

@@ -132,7 +132,7 @@ func NewServer(conn *bus.Conn, cfg ServerConfig) *Server {
 		cfg.Timeout = defaultCap
 	}
 	return &Server{
-		conn: conn, cfg: cfg, id: cfg.ID, plan: codec.NewPlan(),
+		conn: conn, cfg: cfg, id: cfg.ID, plan: codec.PlanOf(conn),
 		log:       cfg.Logger.With().Str("service", cfg.Name).Str("instance", cfg.ID).Logger(),
 		endpoints: make(map[string]*endpoint),
 		ready:     make(chan struct{}), workers: newWorkers(), empty: make(chan struct{}, 1),

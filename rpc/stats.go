@@ -34,13 +34,18 @@ type counter struct {
 	refused    atomic.Uint64
 	processing atomic.Int64
 	last       atomic.Pointer[string]
-	latency    histogram
+	latency    atomic.Pointer[histogram] // nil before the first call: most endpoints are seldom called
 }
 
 func (c *counter) done(took time.Duration) {
 	c.requests.Add(1)
 	c.processing.Add(int64(took))
-	c.latency.add(took)
+	h := c.latency.Load()
+	if h == nil {
+		c.latency.CompareAndSwap(nil, new(histogram))
+		h = c.latency.Load()
+	}
+	h.add(took)
 }
 
 func (c *counter) failed(text string) {
@@ -52,7 +57,9 @@ func (c *counter) read(name string) EndpointStats {
 	s := EndpointStats{
 		Name: name, Requests: c.requests.Load(), Errors: c.errors.Load(), Refused: c.refused.Load(),
 		Processing: time.Duration(c.processing.Load()),
-		P50:        c.latency.quantile(0.50), P99: c.latency.quantile(0.99),
+	}
+	if h := c.latency.Load(); h != nil {
+		s.P50, s.P99 = h.quantile(0.50), h.quantile(0.99)
 	}
 	if last := c.last.Load(); last != nil {
 		s.LastError = *last

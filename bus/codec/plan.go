@@ -32,6 +32,14 @@ const maxKept = 64 << 10
 // NewPlan makes an empty plan.
 func NewPlan() *Plan { return new(Plan) }
 
+type planKey struct{}
+
+// PlanOf returns the plan that everything on a connection shares, so that a
+// type is worked out once however many servers and clients carry it.
+func PlanOf(conn *bus.Conn) *Plan {
+	return conn.Shared(planKey{}, func() any { return NewPlan() }).(*Plan)
+}
+
 // For says which codec mbus sends a value of type t in: Protobuf for a generated protobuf message,
 // Raw for []byte, Msgpack for what MessagePack carries faithfully, JSON for the rest (the package
 // comment lists it). A pointer counts as what it points to; a nil type, which a nil interface has,
