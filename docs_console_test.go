@@ -41,7 +41,6 @@ type transcript struct {
 	t         *testing.T
 	page      *page
 	home      string // also where commands run
-	bin       string
 	env       []string
 	addresses string
 	replace   []string // pairs: what is on this machine, what the page says

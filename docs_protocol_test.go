@@ -318,6 +318,29 @@ func TestProtocolCodecs(t *testing.T) {
 	}
 }
 
+// TestProtocolRegistry holds what is said to registrars against their golden
+// file.
+func TestProtocolRegistry(t *testing.T) {
+	p := readPage(t, protocolPage)
+	golden, err := os.ReadFile("discovery/registrar/testdata/wire/registry.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, b := range p.blocks {
+		if b.lang != "registry" {
+			continue
+		}
+		n++
+		if !strings.Contains(string(golden), "--\n"+b.text()+"--") {
+			t.Errorf("%s:%d: the golden file has no such exchange", p.path, b.line)
+		}
+	}
+	if n < 6 {
+		t.Errorf("only %d exchanges are shown", n)
+	}
+}
+
 // limits names, for each row of the tables of limits, the constant that says
 // the same; rows without one are the broker's.
 var limits = []struct{ table, row, dir, name, unit string }{
