@@ -21,6 +21,11 @@ const (
 	// closedByClient is the reason when the other side has closed the
 	// connection, which is also what a crash looks like.
 	closedByClient = "Client Closed"
+	// readError and writeError are the reasons when the system of the other side
+	// has reset the connection: a process was killed before it had read
+	// everything, or something between the two has cut it off.
+	readError  = "Read Error"
+	writeError = "Write Error"
 	// maxEvent bounds an event that is read, in bytes.
 	maxEvent = 64 << 10
 )
@@ -29,6 +34,9 @@ const (
 	// returnLimit is how long a connection that was lost for another reason has
 	// to come back.
 	returnLimit = time.Second
+	// resetLimit is how long one has that was reset. A client that is alive is
+	// back by then, and answers.
+	resetLimit = 50 * time.Millisecond
 	// askTries and askLimit: an instance of a connection that is gone is asked
 	// whether it is there on another, which takes the broker's word only. The
 	// event may come before the broker has dropped the subscriptions.
@@ -71,7 +79,12 @@ func (r *Registrar) disconnected(m *nats.Msg) {
 	}
 	at, now := pair{e.Server.ID, e.Client.ID}, time.Now()
 	reason := "disconnected: " + e.Reason
-	if e.Reason != closedByClient {
+	switch e.Reason {
+	case closedByClient:
+	case readError, writeError:
+		r.later.add(now.Add(resetLimit), func(ctx context.Context) { r.gone(ctx, at, reason) })
+		return
+	default:
 		r.later.add(now.Add(returnLimit), func(ctx context.Context) { r.gone(ctx, at, reason) })
 		return
 	}
