@@ -196,7 +196,7 @@ func (r *Registrar) resume(ctx context.Context, away time.Duration) bool {
 func (o *opinions) have(k key, rev uint64, from pair, unheard time.Duration) bool {
 	known := o.known[k]
 	for _, n := range known {
-		if n.Rev > rev && (pair{n.Server, n.Client}) != from {
+		if n.Rev > rev && n.at() != from {
 			return true
 		}
 	}

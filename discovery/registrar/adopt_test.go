@@ -140,6 +140,26 @@ func TestARegistrarThatComesBackRespectsWhatHappenedMeanwhile(t *testing.T) {
 	}, system())
 }
 
+func TestEntriesOutliveTheirRegistrarAndTheBrokerTogether(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		conn := b.Conn(t)
+		regs, links := two(t, b, conn, time.Hour, true)
+		b.Stop()
+		links[0].Down() // a node that ran both
+		time.Sleep(10 * time.Second)
+		b.Start()
+		b.Await(t, conn)
+		bustest.Eventually(t, 12*time.Second, "adoption", func() bool { return regs[1].Stats().Adopted == 3 })
+		expectNodes(t, conn, "app", "1", "2", "3")
+		links[0].Heal()
+		time.Sleep(20 * time.Second)
+		expectNodes(t, conn, "app", "1", "2", "3")
+		if owner(regs...) == -1 {
+			t.Error("two registrars announce the entries")
+		}
+	}, system())
+}
+
 func TestEntriesSurviveAShortLossOfTheirRegistrarsConnection(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		conn := b.Conn(t)

@@ -2,6 +2,7 @@ package registrar
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -108,8 +109,9 @@ func (r *Registrar) lock(ctx context.Context) error {
 func (r *Registrar) unlock() { <-r.writing }
 
 // announce announces nodes from here on, instead of what is said about them
-// now. It goes on when one fails, and returns the first error. The caller holds
-// the token.
+// now. When it returns without an error the own view has seen that; errFull says
+// that it has not. It goes on when one fails, and returns the first error. The
+// caller holds the token.
 func (r *Registrar) announce(ctx context.Context, nodes []discovery.AnnouncerConfig) error {
 	ctx, cancel := context.WithTimeout(ctx, writeLimit)
 	defer cancel()
@@ -130,7 +132,34 @@ func (r *Registrar) announce(ctx context.Context, nodes []discovery.AnnouncerCon
 			return err
 		}
 	}
+	for batch := range slices.Chunk(nodes, askBatch) {
+		var said []news
+		for _, cfg := range batch {
+			said = append(said, news{Service: cfg.Name, ID: cfg.ID, Rev: cfg.Rev})
+		}
+		if !r.confirmOne(ctx, r.cfg.ID, ownTries, said, nil) {
+			return errFull
+		}
+	}
+	for _, cfg := range nodes {
+		r.recheck(key{cfg.Name, cfg.ID}, false)
+	}
 	return nil
+}
+
+// errFull says that the view has no room for what was announced.
+var errFull = errors.New("the registry is full")
+
+// recheck has an entry looked at if the view has it from someone else. gone says
+// that someone has announced its end.
+func (r *Registrar) recheck(k key, gone bool) {
+	e := r.entries.get(k)
+	if e == nil {
+		return
+	}
+	if i, there := r.view.Get(k.service, k.id); there && pairOf(i) != e.from || !there && gone {
+		r.later.add(time.Now(), func(ctx context.Context) { r.contest(ctx, k, gone) })
+	}
 }
 
 func (r *Registrar) announceOne(ctx context.Context, cfg discovery.AnnouncerConfig) error {
@@ -187,8 +216,8 @@ func (r *Registrar) expire(ctx context.Context, k key) {
 // contest looks at an entry of which someone else has spoken. What was
 // announced last holds: that of the higher revision, and of two with the same
 // revision that of the connection that is greater. The other registrar stops
-// without a word.
-func (r *Registrar) contest(ctx context.Context, k key) {
+// without a word. gone says that someone has announced its end.
+func (r *Registrar) contest(ctx context.Context, k key, gone bool) {
 	ctx, cancel := context.WithTimeout(ctx, writeLimit)
 	defer cancel()
 	if r.lock(ctx) != nil {
@@ -201,8 +230,9 @@ func (r *Registrar) contest(ctx context.Context, k key) {
 	}
 	i, ok := r.view.Get(k.service, k.id)
 	switch {
+	case !ok && !gone:
 	case !ok, !i.Registered():
-		// Someone has said that it is gone, or it is on the bus by itself.
+		// It is over, or it is on the bus by itself.
 		r.release(ctx, r.entries.set(k, nil))
 	case pairOf(i) == e.from:
 	case i.Rev > e.cfg.Rev, i.Rev == e.cfg.Rev && greater(pairOf(i), e.from):

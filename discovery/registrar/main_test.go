@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/bustest"
@@ -78,4 +79,20 @@ func announce(t *testing.T, conn *bus.Conn, cfg discovery.AnnouncerConfig) *disc
 	}
 	t.Cleanup(func() { stop(t, a) })
 	return a
+}
+
+// stuckRegistrar announces a registrar that answers nobody, until end is called.
+func stuckRegistrar(t *testing.T, conn *bus.Conn) (end func()) {
+	t.Helper()
+	l, err := conn.Listen(bus.Control, "mbus.node.mbus.stuck.sync", "", func(*nats.Msg) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	announce(t, conn, discovery.AnnouncerConfig{Name: registrar.Service, ID: "stuck", Metadata: map[string]string{"role": registrar.Role}})
+	time.Sleep(time.Second) // the others know it
+	return func() {
+		if err := l.Drain(bustest.Context(t)); err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -21,9 +21,11 @@ const (
 	// peerLimit is how long another registrar is waited for. One that does not
 	// answer is cut off or dying, and then it answers nobody else either.
 	peerLimit = 500 * time.Millisecond
-	// peerTries and peerPause: an announcement may come on another way than the
-	// question.
-	peerTries = 8
+	// peerTries and peerPause are how often another registrar is asked whether
+	// it has seen an announcement, which may come on another way than the
+	// question; ownTries is for this one's own view.
+	peerTries = 25
+	ownTries  = 8
 	peerPause = 20 * time.Millisecond
 	// peersAtOnce is how many are asked at the same time.
 	peersAtOnce = 32
@@ -102,9 +104,7 @@ func (r *Registrar) heard(m *nats.Msg) {
 	if event == wire.EventDown && !there {
 		r.adoptions.forget(k)
 	}
-	if e := r.entries.get(k); e != nil && !(there && pairOf(i) == e.from) {
-		r.later.add(time.Now(), func(ctx context.Context) { r.contest(ctx, k) })
-	}
+	r.recheck(k, event == wire.EventDown)
 }
 
 // beat tells by the end of an announce subject whether it is a beat, which most
@@ -122,18 +122,20 @@ type news struct {
 	Gone    bool   `json:"gone,omitempty"`
 	Server  string `json:"server,omitempty"`
 	Client  uint64 `json:"client,omitempty"`
-
-	instance discovery.Instance
 }
 
+func (n news) at() pair { return pair{n.Server, n.Client} }
+
 // syncRequest is what registrars ask each other: whether you have seen the
-// news, or what you know of nodes. It says who asks.
+// news, what you know of nodes, or to take down nodes that you announce. It says
+// who asks.
 type syncRequest struct {
 	ID     string `json:"id"`
 	Server string `json:"server"`
 	Client uint64 `json:"client"`
 	Seen   []news `json:"seen,omitempty"`
 	Ask    []news `json:"ask,omitempty"`
+	Drop   []news `json:"drop,omitempty"`
 }
 
 type syncReply struct {
@@ -153,12 +155,21 @@ func (r *Registrar) answerSync(m *nats.Msg) {
 		r.fail(m, err)
 		return
 	}
-	if len(ask.Ask) > askBatch || len(ask.Seen) > askBatch {
-		r.fail(m, bus.Errorf(bus.TooLarge, "%d nodes in one question, at most %d are allowed", max(len(ask.Ask), len(ask.Seen)), askBatch))
+	if n := max(len(ask.Ask), len(ask.Seen), len(ask.Drop)); n > askBatch {
+		r.fail(m, bus.Errorf(bus.TooLarge, "%d nodes in one question, at most %d are allowed", n, askBatch))
 		return
 	}
 	if i, ok := r.view.Get(Service, ask.ID); ok && isRegistrar(i) {
 		r.peers.add(pair{ask.Server, ask.Client})
+	}
+	if len(ask.Drop) > 0 {
+		// Not behind the writes, which may be waiting for the asker.
+		r.later.add(time.Now(), func(ctx context.Context) {
+			r.handle(ctx, request{m, func(ctx context.Context, _ *nats.Msg) (any, error) {
+				return syncReply{Seen: true}, r.drop(ctx, ask.Drop, false)
+			}})
+		})
+		return
 	}
 	reply := syncReply{Seen: true, Watching: r.watching().Milliseconds()}
 	for _, n := range ask.Seen {
@@ -179,7 +190,7 @@ func (r *Registrar) seen(n news) bool {
 	if !n.Gone {
 		return ok && i.Rev >= n.Rev
 	}
-	gone := pair{n.Server, n.Client}
+	gone := n.at()
 	e := r.entries.get(key{n.Service, n.ID})
 	return !(ok && pairOf(i) == gone) && !(e != nil && e.from == gone)
 }
@@ -202,7 +213,7 @@ func (r *Registrar) confirm(ctx context.Context, all []news, again func()) {
 	for _, id := range append(r.live(), r.cfg.ID) {
 		slots <- struct{}{}
 		asks.Go(func() {
-			if !r.confirmOne(ctx, id, all, again) {
+			if !r.confirmOne(ctx, id, peerTries, all, again) {
 				r.log.Warn().Str("registrar", id).Int("nodes", len(all)).Msg("another registrar has not seen a change; it will show there later")
 			}
 			<-slots
@@ -212,8 +223,8 @@ func (r *Registrar) confirm(ctx context.Context, all []news, again func()) {
 }
 
 // confirmOne is false if a registrar answers but has not seen the news.
-func (r *Registrar) confirmOne(ctx context.Context, id string, all []news, again func()) bool {
-	for try := range peerTries {
+func (r *Registrar) confirmOne(ctx context.Context, id string, tries int, all []news, again func()) bool {
+	for try := range tries {
 		reply, err := r.sync(ctx, id, syncRequest{Seen: all})
 		if err != nil || reply.Seen {
 			return true

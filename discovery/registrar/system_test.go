@@ -69,7 +69,7 @@ func TestACrashIsKnownAtOnceWithASystemConnection(t *testing.T) {
 		r := start(t, b.Conn(t), registrar.Config{System: systemConn(t, b)})
 		view, seen := record(t, b.Conn(t))
 		link := crash(t, b, "victim")
-		bustest.Eventually(t, time.Second, "the instance", func() bool { return len(view.Instances("victim")) == 1 })
+		bustest.Eventually(t, time.Second, "the instance", func() bool { return len(view.Instances("victim")) == 1 && r.Stats().Instances == 2 })
 		began := time.Now()
 		link.Down()
 		bustest.Eventually(t, 100*time.Millisecond, "its end", func() bool { return len(view.All("victim")) == 0 })

@@ -2,6 +2,7 @@ package registrar
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -116,16 +117,14 @@ func (r *Registrar) put(ctx context.Context, nodes []discovery.AnnouncerConfig, 
 		full.Retry = bus.RetrySafe
 		return nil, full
 	}
-	if err := r.announce(ctx, nodes); err != nil {
-		return nil, err
-	}
-	if !r.confirmOne(ctx, r.cfg.ID, all, nil) {
+	err := r.announce(ctx, nodes)
+	if errors.Is(err, errFull) {
 		for n := range nodes {
-			r.takeDown(ctx, key{nodes[n].Name, nodes[n].ID}, "the registry is full")
+			r.takeDown(ctx, key{nodes[n].Name, nodes[n].ID}, errFull.Error())
 		}
 		return nil, bus.Errorf(bus.ResourceExhausted, "the registry is full: it knows %d instances", r.view.Stats().Instances)
 	}
-	return all, nil
+	return all, err
 }
 
 // mine returns what is known of a node, if that may be replaced: it is a
@@ -162,39 +161,98 @@ func (r *Registrar) deregister(ctx context.Context, m *nats.Msg) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	gone, err := r.remove(ctx, body.Service)
+	gone, err := r.find(ctx, body.Service)
 	if err != nil {
 		return nil, err
 	}
-	if len(gone) > 0 {
-		r.confirm(ctx, gone, func() {
-			for _, n := range gone {
-				_ = discovery.AnnounceDown(ctx, r.conn, n.instance, reasonDeregistered) // once more, for who has missed it
+	for at, some := range byPair(gone) {
+		// Who announces them stops that before it says so: a beat that came after
+		// the end would have everyone ask for them again.
+		if owner := r.ownerAt(at); owner != "" && owner != r.cfg.ID {
+			if _, err := r.sync(ctx, owner, syncRequest{Drop: some}); err == nil {
+				continue
 			}
-		})
+		}
+		if err := r.drop(ctx, some, true); err != nil {
+			return nil, err
+		}
+	}
+	if len(gone) > 0 {
+		r.confirm(ctx, gone, func() { r.sayGone(ctx, gone) }) // once more, for who has missed it
 	}
 	return done{len(gone)}, nil
 }
 
 const reasonDeregistered = "deregistered"
 
-func (r *Registrar) remove(ctx context.Context, s discovery.Service) ([]news, error) {
+// find returns the nodes of s that are there.
+func (r *Registrar) find(ctx context.Context, s discovery.Service) ([]news, error) {
 	if err := r.lock(ctx); err != nil {
 		return nil, err
 	}
 	defer r.unlock()
-	var gone []news
+	var found []news
 	for _, n := range s.Nodes {
 		i, err := r.mine(key{s.Name, n.ID})
 		if err != nil {
 			return nil, err
 		}
 		if i.Service != "" {
-			gone = append(gone, news{Service: i.Service, ID: i.ID, Rev: i.Rev, Gone: true, Server: i.Server, Client: i.Client, instance: i})
+			found = append(found, news{Service: i.Service, ID: i.ID, Gone: true, Server: i.Server, Client: i.Client})
 		}
 	}
-	for _, n := range gone {
-		r.takeDown(ctx, key{n.Service, n.ID}, reasonDeregistered)
+	return found, nil
+}
+
+func byPair(all []news) map[pair][]news {
+	out := make(map[pair][]news)
+	for _, n := range all {
+		out[n.at()] = append(out[n.at()], n)
 	}
-	return gone, nil
+	return out
+}
+
+// ownerAt returns the id of the registrar on a connection.
+func (r *Registrar) ownerAt(at pair) string {
+	for _, i := range r.view.AtClient(at.server, at.client) {
+		if isRegistrar(i) {
+			return i.ID
+		}
+	}
+	return ""
+}
+
+// drop takes nodes down that are announced on the connections they name: those
+// of this registrar, and with others also those of registrars that are gone.
+func (r *Registrar) drop(ctx context.Context, all []news, others bool) error {
+	ctx, cancel := context.WithTimeout(ctx, writeLimit)
+	defer cancel()
+	if err := r.lock(ctx); err != nil {
+		return err
+	}
+	defer r.unlock()
+	var gone []news
+	for _, n := range all {
+		k := key{n.Service, n.ID}
+		e := r.entries.get(k)
+		own := e != nil && e.from == n.at()
+		if own {
+			r.release(ctx, r.entries.set(k, nil))
+		}
+		if own || others {
+			gone = append(gone, n)
+		}
+	}
+	r.sayGone(ctx, gone)
+	return nil
+}
+
+// sayGone announces the end of nodes on the connections they name.
+func (r *Registrar) sayGone(ctx context.Context, all []news) {
+	for _, n := range all {
+		gone := discovery.Instance{Service: n.Service, ID: n.ID, Server: n.Server, Client: n.Client}
+		if err := discovery.AnnounceDown(ctx, r.conn, gone, reasonDeregistered); err != nil && r.conn.Connected() {
+			r.log.Warn().Err(err).Str("service", n.Service).Str("node", n.ID).Msg("a node is gone but its watchers were not told")
+		}
+	}
 }
