@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"sync"
 	"time"
 
@@ -122,7 +123,11 @@ func (c *Client) askRegistrar(ctx context.Context, service string, f *finding) {
 	f.recent = f.recent || !known.LastSeen.IsZero() && time.Since(known.LastSeen) < rememberedFor
 	for _, s := range known.Services {
 		for _, n := range s.Nodes {
-			if n.Address != "" {
+			// An instance on the bus that a registrar still lists has gone a
+			// moment ago, or has just come.
+			if onBus := n.Port == 0 && strings.HasPrefix(n.ID, service+"-"); onBus {
+				f.recent = true
+			} else if n.Address != "" {
 				f.registered = n.Address
 			}
 		}

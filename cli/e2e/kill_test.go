@@ -80,8 +80,19 @@ func (w *watcher) missed(t *testing.T, within time.Duration, id string) (at time
 
 func TestKilledServiceIsGoneWithinAHundredMilliseconds(t *testing.T) {
 	t.Parallel()
+	for name, busy := range map[string]bool{"at rest": false, "at work": true} {
+		t.Run(name, func(t *testing.T) { killedIsGone(t, busy) })
+	}
+}
+
+// killedIsGone kills instances of the greeter. One that is busy has messages
+// that it has not read, and its end resets the connection.
+func killedIsGone(t *testing.T, busy bool) {
 	b := startNode(t, "--ephemeral")
 	survivor := b.startGreeter(t, "survivor")
+	if busy {
+		b.start(t, of(mbus, "bench", greeter.Service, greeter.Hello.Name, "--rate", "500", "--duration", "1h"))
+	}
 	command := b.start(t, of(mbus, "registry", "watch", "--snapshot", "--output", "json"))
 	command.await(t, startup, `"create"`, "survivor")
 	conn := b.connect(t)
