@@ -26,6 +26,7 @@ type Conn struct {
 	cfg     Config
 	log     zerolog.Logger
 	mux     *mux
+	replies *nats.Subscription
 	lanes   [2]*lane
 	denied  denials
 	epoch   atomic.Uint64

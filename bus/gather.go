@@ -46,19 +46,23 @@ func (c *Conn) Gather(ctx context.Context, subject string, header nats.Header, d
 	}
 	return func(yield func(*nats.Msg, error) bool) {
 		start := time.Now()
-		replies := make(chan *nats.Msg, g.Max)
-		reply, release, err := c.Expect(func(m *nats.Msg) {
+		replies, failed := make(chan *nats.Msg, g.Max), make(chan *Error, 1)
+		slot, reply, err := c.mux.take(subject, func(m *nats.Msg) {
 			select {
 			case replies <- m:
 			default: // over g.Max
+			}
+		}, func(e *Error) {
+			select {
+			case failed <- e:
+			default: // the first one counts
 			}
 		})
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		defer release()
-		changed := c.Changed()
+		defer c.mux.release(slot)
 		if err := c.Publish(ctx, subject, reply, header, data); err != nil {
 			yield(nil, err)
 			return
@@ -84,9 +88,10 @@ func (c *Conn) Gather(ctx context.Context, subject string, header nats.Header, d
 				}
 			case <-timer.c:
 				return
-			case <-changed:
+			case e := <-failed: // a missing right, or a lost broker
 				if n == 0 {
-					yield(nil, c.brokerGone("lost the broker while waiting for replies", RetryNever))
+					e.Elapsed = time.Since(start)
+					yield(nil, e)
 				}
 				return
 			case <-ctx.Done():

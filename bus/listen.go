@@ -96,6 +96,9 @@ func (c *Conn) Confirm(ctx context.Context, listeners ...*Listener) error {
 // the connection were not served fast enough.
 func (c *Conn) Dropped() uint64 {
 	var n uint64
+	if lost, err := c.replies.Dropped(); err == nil && lost > 0 {
+		n = uint64(lost)
+	}
 	for _, l := range c.lanes {
 		n += l.droppedByNATS()
 	}

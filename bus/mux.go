@@ -38,12 +38,14 @@ type mux struct {
 	free chan *slot
 }
 
-// A slot waits for one reply, or hands many to f.
+// A slot waits for one reply, or hands many to f, and what goes wrong before
+// they come to failed.
 type slot struct {
 	key     uint64
 	subject string // that the request went to
 	result  chan result
 	f       func(*nats.Msg)
+	failed  func(*Error)
 }
 
 type result struct {
@@ -63,7 +65,7 @@ func newMux(prefix string, maxCalls int) *mux {
 }
 
 // take returns a slot and the reply subject that leads to it.
-func (m *mux) take(subject string, f func(*nats.Msg)) (*slot, string, error) {
+func (m *mux) take(subject string, f func(*nats.Msg), failed func(*Error)) (*slot, string, error) {
 	if m.open.Add(1) > m.max {
 		m.open.Add(-1)
 		e := Errorf(ResourceExhausted, "%d calls wait for a reply already, the most this connection allows", m.max)
@@ -76,7 +78,7 @@ func (m *mux) take(subject string, f func(*nats.Msg)) (*slot, string, error) {
 	default:
 		s = &slot{result: make(chan result, 1)}
 	}
-	s.key, s.subject, s.f = m.next.Add(1), subject, f
+	s.key, s.subject, s.f, s.failed = m.next.Add(1), subject, f, failed
 	shard := &m.shards[s.key%muxShards]
 	shard.mu.Lock()
 	shard.slots[s.key] = s
@@ -153,15 +155,23 @@ func (m *mux) fail(match func(subject string) bool, err *Error) {
 		var failed []*slot
 		shard.mu.Lock()
 		for key, s := range shard.slots {
-			if s.f == nil && match(s.subject) {
-				delete(shard.slots, key)
-				failed = append(failed, s)
+			if !match(s.subject) {
+				continue
 			}
+			if s.f == nil {
+				delete(shard.slots, key)
+			}
+			failed = append(failed, s)
 		}
 		shard.mu.Unlock()
 		for _, s := range failed {
 			one := *err
-			s.result <- result{err: &one}
+			switch {
+			case s.f == nil:
+				s.result <- result{err: &one}
+			case s.failed != nil:
+				s.failed(&one)
+			}
 		}
 	}
 }

@@ -35,7 +35,7 @@ func (c *Conn) Request(ctx context.Context, subject string, header nats.Header, 
 	if ctx.Err() != nil {
 		return nil, contextError(ctx, start)
 	}
-	s, reply, err := c.mux.take(subject, nil)
+	s, reply, err := c.mux.take(subject, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (c *Conn) PublishConfirmed(ctx context.Context, subject, reply string, head
 // may be called once more while release runs. An Expect counts as a waiting
 // call until release is called.
 func (c *Conn) Expect(f func(*nats.Msg)) (reply string, release func(), err error) {
-	s, reply, err := c.mux.take("", f)
+	s, reply, err := c.mux.take("", f, nil)
 	if err != nil {
 		return "", nil, err
 	}
@@ -106,6 +106,7 @@ func (c *Conn) subscribeReplies(ctx context.Context) error {
 	if err != nil {
 		return c.sendError(err, subject)
 	}
+	c.replies = sub
 	if err := c.Flush(ctx); err != nil {
 		return err
 	}

@@ -194,6 +194,11 @@ func TestMissingRightIsPermissionDeniedAtOnce(t *testing.T) {
 		if !errors.Is(err, bus.PermissionDenied) || !errors.Is(err, bus.Refused) {
 			t.Errorf("request: got %v, want permission_denied", err)
 		}
+		for _, err := range conn.Gather(bustest.Context(t), "secret", nil, nil, bus.Gather{}) {
+			if !errors.Is(err, bus.PermissionDenied) {
+				t.Errorf("gather: got %v, want permission_denied", err)
+			}
+		}
 		if err := conn.PublishConfirmed(bustest.Context(t), "secret", "", nil, nil); !errors.Is(err, bus.PermissionDenied) {
 			t.Errorf("publish: got %v, want permission_denied", err)
 		}
@@ -300,6 +305,23 @@ func TestGatherEndsWithQuiet(t *testing.T) {
 		}
 		if n != 0 {
 			t.Errorf("got %d replies over MaxBytes", n)
+		}
+	})
+}
+
+func TestLostBrokerEndsAGathering(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		caller, service := b.Conn(t), b.Conn(t)
+		echo(t, service, "slow", 20*time.Second)
+		time.AfterFunc(time.Second, b.Stop)
+		start, errs := time.Now(), 0
+		for _, err := range caller.Gather(bustest.Context(t), "slow", nil, nil, bus.Gather{}) {
+			if errs++; !errors.Is(err, bus.Broker) {
+				t.Errorf("got %v, want End Broker", err)
+			}
+		}
+		if took := time.Since(start); errs != 1 || took > 1100*time.Millisecond {
+			t.Errorf("%d errors after %v, want one when the broker went", errs, took)
 		}
 	})
 }
