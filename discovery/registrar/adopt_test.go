@@ -209,7 +209,7 @@ func TestAfterARestartOfTheBrokerEverythingIsThereWithinTwoSeconds(t *testing.T)
 			}
 		}
 		time.Sleep(time.Second)
-		for _, away := range []time.Duration{0, time.Second, time.Minute} {
+		for _, away := range []time.Duration{0, time.Minute} {
 			_, seen := record(t, conn)
 			b.Stop()
 			time.Sleep(away)
@@ -235,6 +235,7 @@ func TestAfterARestartOfTheBrokerEverythingIsThereWithinTwoSeconds(t *testing.T)
 				if time.Since(began) > 2*time.Second {
 					t.Fatalf("after %v away: not complete within two seconds", away)
 				}
+				time.Sleep(100 * time.Millisecond)
 			}
 			t.Logf("after %v away: complete after %v", away, time.Since(began))
 			names, err := discovery.List(bustest.Context(t), conn)

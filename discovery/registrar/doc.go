@@ -143,8 +143,8 @@
 // instance is concerned only if (server id, client id) is the last pair it has
 // announced, and only if it does not answer $SRV.PING, as one does that has
 // connected anew. When the client has closed the connection, which a crash also
-// looks like, that is at once; for other reasons, and for the end of a server,
-// after a second. The down names the pair, so it may be said by several
+// looks like, that is at once; 50 ms after a reset; for other reasons, and for
+// the end of a server, after a second. The down names the pair, so it may be said by several
 // registrars and does not harm an instance that is back.
 //
 // # Between registrars

@@ -289,3 +289,48 @@ func TestABigServiceComesInSeveralMessages(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatNoMessageCanCarryIsLeftOut(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		start(t, b.Conn(t), registrar.Config{})
+		conn := b.Conn(t)
+		// 1000 endpoints are 17 kB announced, and ten times that in Micro's words.
+		cfg := discovery.AnnouncerConfig{Name: "wide", ID: "w"}
+		for n := range 1000 {
+			cfg.Endpoints = append(cfg.Endpoints, discovery.Endpoint{Name: fmt.Sprint("E", n)})
+		}
+		announce(t, conn, cfg)
+		// 40 messages of 300 fields each are more than an answer has room for.
+		cfg = discovery.AnnouncerConfig{Name: "deep", ID: "d"}
+		schemas := make(map[string]json.RawMessage)
+		var fields []string
+		for n := range 300 {
+			fields = append(fields, fmt.Sprintf(`"field%d":{"type":"string"}`, n))
+		}
+		for n := range 40 {
+			hash := fmt.Sprint("h", n)
+			cfg.Endpoints = append(cfg.Endpoints, discovery.Endpoint{Name: fmt.Sprint("E", n), Request: hash})
+			schemas[hash] = json.RawMessage(`{"type":"object","properties":{` + strings.Join(fields, ",") + `}}`)
+		}
+		l, err := conn.Listen(bus.Calls, "mbus.node.deep.d.Debug.Schema", "", func(m *nats.Msg) {
+			data, _ := json.Marshal(map[string]any{"schemas": schemas})
+			_ = m.Respond(data)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.Confirm(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+		announce(t, conn, cfg)
+		time.Sleep(time.Second)
+		for name, want := range map[string]int{"wide": 1000, "deep": 40} {
+			got, err := discovery.Get(bustest.Context(t), conn, name)
+			if err != nil || len(got) != 1 || len(got[0].Nodes) != 1 || len(got[0].Endpoints) != want || len(got[0].Endpoints[0].Request.Values) != 0 {
+				t.Errorf("Get %s = %d versions, %v: want %d endpoints, undescribed", name, len(got), err, want)
+			}
+		}
+		f := follow(t, conn, "wide", true, nil)
+		f.expect(t, "create wide/wide-w") // without its endpoints, which are over 128 kB
+	})
+}

@@ -117,7 +117,7 @@ func (r *Registrar) sayPace(ctx context.Context, s *state, now time.Time) time.D
 	if since := now.Sub(s.paceAt); !s.paceAt.IsZero() && since < wait {
 		return wait - since
 	}
-	if err := discovery.PublishPace(ctx, r.conn, pace); err != nil && r.conn.Connected() {
+	if err := discovery.PublishPace(ctx, r.conn, pace); err != nil && ctx.Err() == nil && r.conn.Connected() {
 		r.log.Warn().Err(err).Msg("the pace of beats could not be published; without it instances beat every two seconds")
 	}
 	s.paceAt, s.pace = now, pace
