@@ -156,7 +156,7 @@ func answerAs(t *testing.T, nc *nats.Conn, service string, frames bool) {
 	t.Helper()
 	answer := fmt.Sprintf(`{"type":"io.nats.micro.v1.ping_response","name":%q,"id":"X","version":"1.0.0","metadata":{"mbus.name":%q}}`, wire.Escape(service), service)
 	if frames {
-		answer = strings.Replace(answer, `{"mbus.name"`, `{"mbus.v":"1","mbus.name"`, 1)
+		answer = strings.Replace(answer, `{"mbus.name"`, `{"mbus.v":"1","mbus.codecs":"json,msgpack","mbus.name"`, 1)
 	}
 	if _, err := nc.Subscribe("$SRV.PING."+wire.Escape(service), func(m *nats.Msg) { _ = m.Respond([]byte(answer)) }); err != nil {
 		t.Fatal(err)

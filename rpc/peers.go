@@ -3,7 +3,9 @@ package rpc
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/codec"
 	"github.com/mbus-dev/mbus/bus/wire"
 )
 
@@ -249,7 +252,9 @@ func answersFrames(data []byte, service string) bool {
 		return false
 	}
 	v, err := strconv.Atoi(ping.Metadata["mbus.v"])
-	return err == nil && v >= wire.Version && ping.Metadata["mbus.name"] == service
+	// Frames carry msgpack. Who does not take it is called plainly, in JSON.
+	codecs := strings.Split(ping.Metadata["mbus.codecs"], ",")
+	return err == nil && v >= wire.Version && ping.Metadata["mbus.name"] == service && slices.Contains(codecs, codec.Msgpack.String())
 }
 
 // settle draws the conclusion once no more answers come.

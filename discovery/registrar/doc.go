@@ -31,6 +31,9 @@
 //	mbus.node.mbus.<id>.watch | none  | see Watches                        | see Watches
 //	mbus.node.mbus.<id>.sync  | none  | see Between registrars             | see Between registrars
 //
+// As an instance of a service it answers Debug.Health, Debug.Stats (with its own
+// counts under "registrar") and Debug.Schema (of nothing), plainly and in JSON.
+//
 // Service is the object of Micro's registry, [discovery.Service]: name, version,
 // metadata, endpoints (name, request, response, metadata), nodes (id, address,
 // port, metadata). Field names are read without regard to case. TIME is RFC 3339

@@ -82,6 +82,7 @@ type Registrar struct {
 	entries   entries
 	adoptions adoptions
 
+	began   time.Time // set by Start
 	cancel  context.CancelFunc
 	workers sync.WaitGroup
 	loops   sync.WaitGroup
@@ -123,7 +124,7 @@ func New(conn *bus.Conn, cfg Config) (*Registrar, error) {
 	}
 	announcer, err := discovery.NewAnnouncer(conn, discovery.AnnouncerConfig{
 		Name: Service, ID: cfg.ID, Version: cfg.Version, Metadata: meta,
-		Description: "the registry of this bus", Logger: cfg.Logger,
+		Description: "the registry of this bus", Endpoints: endpoints(), Codecs: codecs(), Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -162,6 +163,7 @@ func (r *Registrar) Start(ctx context.Context) error {
 	}
 	r.phase = phaseStarting
 	r.mu.Unlock()
+	r.began = time.Now()
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r.cancel = cancel
 	// Until the start is over, its context ends everything.
@@ -221,6 +223,9 @@ func (r *Registrar) start(ctx, run context.Context) error {
 		return err
 	}
 	if err := r.listenFront(); err != nil {
+		return err
+	}
+	if err := r.listenDebug(); err != nil {
 		return err
 	}
 	return r.conn.Confirm(ctx, r.front...)
