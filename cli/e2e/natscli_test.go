@@ -93,6 +93,9 @@ func TestNATSToolsSeeAndCallEveryService(t *testing.T) {
 	}
 	natsToolsCall(t, b, "go_micro_srv_greeter", "Say_Hello", `{"name":"John"}`, "Hello John")
 	natsToolsCall(t, b, "go_micro_srv_greeter", "Debug_Health", "{}", "ok")
+	if got := b.nats(t, "micro", "request", "mbus", "Debug_Health", "{}", "--raw"); !strings.Contains(got, "ok") {
+		t.Errorf("nats micro request mbus Debug_Health: got %q, want ok in it", got)
+	}
 
 	// The subjects alone are enough: no header, no discovery.
 	for subject, call := range map[string]struct{ body, want string }{
