@@ -123,7 +123,7 @@ func connectError(cfg Config, err error) *Error {
 		e.Message = fmt.Sprintf("%s: %v; name its certificate authority", at, err)
 	case isTLS(err):
 		e.Code, e.End = Unauthenticated, Refused
-		e.Message = fmt.Sprintf("%s: TLS failed: %v", at, err)
+		e.Message = fmt.Sprintf("%s: TLS failed: %v; name its certificate authority (--tls-ca-file), and a client certificate if it wants one", at, err)
 	case isConfig(err):
 		e.Code = InvalidArgument
 		e.Message = fmt.Sprintf("cannot use this configuration for %s: %v", at, err)

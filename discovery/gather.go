@@ -12,7 +12,7 @@ import (
 const (
 	// quietFloor is the shortest silence that ends a gathering: a busy machine
 	// may well keep an instance waiting for so long.
-	quietFloor = 20 * time.Millisecond
+	quietFloor = 50 * time.Millisecond
 	// gatherLimit is the longest that a gathering takes, however the answers
 	// come.
 	gatherLimit = 500 * time.Millisecond

@@ -10,7 +10,7 @@ import (
 
 // Query asks the bus once who serves a service, or who is there at all if
 // service is empty, foreign services included, and returns the answers ordered
-// by service and id. It stops soon after the answers stop: that takes some 20 ms
+// by service and id. It stops soon after the answers stop: that takes some 50 ms
 // longer than the slowest answer, at most a second. No answers are no error.
 //
 // Query reads at most 10,000 answers. It does not tell load and state of beats:

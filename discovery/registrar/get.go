@@ -18,6 +18,9 @@ const (
 	maxGetMessage = 256 << 10
 	// maxAsked bounds the name of a service that is asked for, in bytes.
 	maxAsked = 256
+	// askAbsent is how long a service that the view does not know is asked
+	// itself; when it is not there the broker says so at once.
+	askAbsent = 200 * time.Millisecond
 )
 
 type getRequest struct {
@@ -46,6 +49,13 @@ func (r *Registrar) get(ctx context.Context, m *nats.Msg) (any, error) {
 		return nil, bus.Errorf(bus.InvalidArgument, `say which service: {"service":"NAME"}, a name of 1 to %d bytes`, maxAsked)
 	}
 	instances := r.view.All(body.Service)
+	if len(instances) == 0 {
+		// A service of another library does not announce itself, so the view
+		// learns of it some seconds late.
+		ask, cancel := context.WithTimeout(ctx, askAbsent)
+		instances, _ = discovery.Query(ask, r.conn, body.Service) // no answer is absence
+		cancel()
+	}
 	if len(instances) == 0 {
 		return nil, r.absent(body.Service)
 	}

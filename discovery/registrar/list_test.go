@@ -334,3 +334,20 @@ func TestWhatNoMessageCanCarryIsLeftOut(t *testing.T) {
 		f.expect(t, "create wide/wide-w") // without its endpoints, which are over 128 kB
 	})
 }
+
+func TestAServiceOfAnotherLibraryIsThereAtOnce(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		start(t, b.Conn(t), registrar.Config{})
+		foreign := b.Conn(t)
+		if _, err := micro.AddService(foreign.NATS(), micro.Config{Name: "fresh", Version: "1.0.0"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := foreign.Flush(bustest.Context(t)); err != nil {
+			t.Fatal(err)
+		}
+		services, err := discovery.Get(bustest.Context(t), b.Conn(t), "fresh")
+		if err != nil || len(services) != 1 || len(services[0].Nodes) != 1 {
+			t.Errorf("got %+v, %v, want the service that has just started", services, err)
+		}
+	})
+}
