@@ -112,6 +112,9 @@ func TestDrainOfOneListenerKeepsTheOthers(t *testing.T) {
 		var first, second atomic.Int32
 		l := listen(t, conn, bus.Calls, "work", "q", func(m *nats.Msg) { first.Add(1); _ = m.Respond(nil) })
 		listen(t, conn, bus.Calls, "work", "q", func(m *nats.Msg) { second.Add(1); _ = m.Respond(nil) })
+		if err := conn.Confirm(bustest.Context(t), l); err != nil { // the broker knows of both
+			t.Fatal(err)
+		}
 		if err := l.Drain(bustest.Context(t)); err != nil {
 			t.Fatal(err)
 		}
