@@ -203,12 +203,16 @@ func TestReaderIsLenient(t *testing.T) {
 	}{
 		"minimal": {`{"type":"io.nats.micro.v1.ping_response","name":"a","id":"b"}`, Instance{Service: "a", ID: "b", Foreign: true}},
 		"nulls":   {`{` + id + `,"metadata":null,"endpoints":null,"description":null}`, Instance{Service: "my_svc", ID: "i.1", Version: "1.0.0", Foreign: true}},
-		"numbers in metadata": {`{` + id + `,"metadata":{"a":1,"b":null,"c":[true]}}`,
-			Instance{Service: "my_svc", ID: "i.1", Version: "1.0.0", Foreign: true, Metadata: map[string]string{"a": "1", "b": "", "c": "[true]"}}},
+		"numbers in metadata": {
+			`{` + id + `,"metadata":{"a":1,"b":null,"c":[true]}}`,
+			Instance{Service: "my_svc", ID: "i.1", Version: "1.0.0", Foreign: true, Metadata: map[string]string{"a": "1", "b": "", "c": "[true]"}},
+		},
 		"metadata is an array": {`{` + id + `,"metadata":["x"]}`, Instance{Service: "my_svc", ID: "i.1", Version: "1.0.0", Foreign: true}},
 		"old keys":             {`{"type":"io.nats.micro.v1.info_response","name":"my_svc","id":"i.1","version":2,"subjects":["a.b"],"api_url":"x"}`, Instance{Service: "my_svc", ID: "i.1", Version: "2", Foreign: true}},
-		"endpoints": {`{` + id + `,"endpoints":[{"name":"add","subject":"svc.add","queue_group":null,"metadata":null},{"name":"","subject":"x"},7,{"name":"bad","subject":"a b"}]}`,
-			Instance{Service: "my_svc", ID: "i.1", Version: "1.0.0", Foreign: true, Endpoints: []Endpoint{{Name: "add", Subject: "svc.add"}}}},
+		"endpoints": {
+			`{` + id + `,"endpoints":[{"name":"add","subject":"svc.add","queue_group":null,"metadata":null},{"name":"","subject":"x"},7,{"name":"bad","subject":"a b"}]}`,
+			Instance{Service: "my_svc", ID: "i.1", Version: "1.0.0", Foreign: true, Endpoints: []Endpoint{{Name: "add", Subject: "svc.add"}}},
+		},
 	} {
 		got, err := readSrv([]byte(c.data))
 		if err != nil {

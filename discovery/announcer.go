@@ -131,7 +131,7 @@ func NewAnnouncer(conn *bus.Conn, cfg AnnouncerConfig) (*Announcer, error) {
 	if cfg.Interval != 0 {
 		cfg.Interval = min(max(cfg.Interval, minInterval), maxInterval)
 	}
-	a := &Announcer{conn: conn, cfg: cfg, kick: make(chan struct{}, 1)}
+	a := &Announcer{conn: conn, cfg: cfg, grid: gridOf(conn), kick: make(chan struct{}, 1)}
 	if cfg.Started.IsZero() {
 		cfg.Started = time.Now()
 	}

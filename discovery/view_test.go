@@ -88,7 +88,6 @@ func TestAViewSeesWhoIsThereAndWhoComes(t *testing.T) {
 				got.NodeID() != cfg.Name+"-"+second.ID() || len(got.Codecs) != 2 || time.Since(got.LastSeen) > 3*time.Second {
 				t.Errorf("%s: %+v", name, got)
 			}
-			began = time.Now()
 			stop(t, second)
 			bustest.Eventually(t, 100*time.Millisecond, "gone after down", func() bool { return len(view.All(cfg.Name)) == 1 })
 			if names := view.Services(); !slices.Equal(names, []string{cfg.Name}) {

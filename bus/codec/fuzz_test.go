@@ -43,8 +43,12 @@ type packedRoomy struct {
 
 func seedValues() []any {
 	return []any{
-		nil, true, 0, -1, 300, 1 << 40, 1.5, float32(0.1), "text", []byte("bytes"), []any{1, "a", nil},
-		map[string]any{"a": 1, "b": []any{}}, scalars{S: "é"}, holders{Bytes: []byte{1}}, tree{Kids: []tree{{}}},
+		nil, true, 0, -1, 300, 1 << 40, 1.5, float32(0.1), "text", []byte("bytes"),
+		[]any{1, "a", nil},
+		map[string]any{"a": 1, "b": []any{}},
+		scalars{S: "é"},
+		holders{Bytes: []byte{1}},
+		tree{Kids: []tree{{}}},
 		roomy{C: map[string]*roomy{"x": {F: 1}}, Extra: &Extra{More: []string{"m"}}, J: &Path{Points: []Point{{}}}},
 	}
 }

@@ -143,12 +143,31 @@ func TestWhatDoesNotFitIsRefusedInBothCodecs(t *testing.T) {
 		text string
 		into any
 	}{
-		{`"!"`, new([]byte)}, {`[1,300]`, new([]byte)}, {`[1,-1]`, new(digits)}, {`true`, new([]byte)}, {`{}`, new([]byte)},
-		{`"yesterday"`, new(time.Time)}, {`1`, new(time.Time)}, {`"2024-13-01T00:00:00Z"`, new(time.Time)},
-		{`{}`, new([]int)}, {`[]`, new(map[string]int)}, {`[]`, new(map[string]string)}, {`[]`, new(map[string]any)}, {`[]`, new(scalars)},
-		{`{"a":1}`, new(map[string]string)}, {`{"a":[]}`, new(map[string]int)}, {`1`, new([2]int)}, {`["x"]`, new([2]int)},
-		{`"x"`, new(bool)}, {`[]`, new(string)}, {`true`, new(float64)}, {`true`, new(uint)}, {`1`, new(error)},
-		{`{"n":"x"}`, new(jsonly)}, {`"1"`, new(own)}, {`["x"]`, new([]own)},
+		{`"!"`, new([]byte)},
+		{`[1,300]`, new([]byte)},
+		{`[1,-1]`, new(digits)},
+		{`true`, new([]byte)},
+		{`{}`, new([]byte)},
+		{`"yesterday"`, new(time.Time)},
+		{`1`, new(time.Time)},
+		{`"2024-13-01T00:00:00Z"`, new(time.Time)},
+		{`{}`, new([]int)},
+		{`[]`, new(map[string]int)},
+		{`[]`, new(map[string]string)},
+		{`[]`, new(map[string]any)},
+		{`[]`, new(scalars)},
+		{`{"a":1}`, new(map[string]string)},
+		{`{"a":[]}`, new(map[string]int)},
+		{`1`, new([2]int)},
+		{`["x"]`, new([2]int)},
+		{`"x"`, new(bool)},
+		{`[]`, new(string)},
+		{`true`, new(float64)},
+		{`true`, new(uint)},
+		{`1`, new(error)},
+		{`{"n":"x"}`, new(jsonly)},
+		{`"1"`, new(own)},
+		{`["x"]`, new([]own)},
 	} {
 		packed, err := codec.Transcode(codec.JSON, codec.Msgpack, []byte(row.text))
 		if err != nil {
