@@ -48,6 +48,9 @@ func (c *Conn) Gather(ctx context.Context, subject string, header nats.Header, d
 		start := time.Now()
 		replies, failed := make(chan *nats.Msg, g.Max), make(chan *Error, 1)
 		slot, reply, err := c.mux.take(subject, func(m *nats.Msg) {
+			if len(m.Data) > g.MaxBytes {
+				return // what waits is bounded in bytes too
+			}
 			select {
 			case replies <- m:
 			default: // over g.Max
@@ -79,9 +82,6 @@ func (c *Conn) Gather(ctx context.Context, subject string, header nats.Header, d
 					return
 				}
 				timer.reset(g.Quiet)
-				if len(m.Data) > g.MaxBytes {
-					continue
-				}
 				n++
 				if !yield(m, nil) || (g.Done != nil && g.Done(m)) {
 					return
