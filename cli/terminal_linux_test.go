@@ -34,6 +34,9 @@ func newTerminal(t *testing.T) *terminal {
 	t.Helper()
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
+		if os.Getenv("MBUS_CI") != "" {
+			t.Fatalf("no pseudo-terminals here: %v", err)
+		}
 		t.Skipf("no pseudo-terminals here: %v", err)
 	}
 	user := os.NewFile(uintptr(fd), "ptmx")
