@@ -47,7 +47,7 @@ fuzz: ## fuzz every target, FUZZTIME each (default 30s)
 bench: ## benchmarks beside the floor, plain nats.go
 	$(GO) test -run '^$$' -bench . -benchmem ./bus/... ./rpc/... ./pubsub/...
 
-docs: ## regenerate docs/cli.md and the golden files
+docs: ## write docs/cli.md anew from the grammar
 	$(GO) test ./cli -run TestReference -update
 
 clean: ## remove what the targets made

@@ -26,6 +26,8 @@
 //	mbus.announce.<svc>.<id>.beat                 | the instance     | watchers, none         | beat, ≤ 64 bytes
 //	mbus.announce.<svc>.<id>.{drain,down}         | the instance     | watchers, none         | reason
 //	mbus.probe, mbus.probe.<svc>                  | anyone           | every instance, none   | empty; answers are announcements
+//	mbus.probe.<svc>.<id>                         | a watcher        | that instance, none    | empty; the answer is its announcement
+//	mbus.node.mbus.<id>.{watch,sync}              | watchers, peers  | that registrar, none   | see discovery/registrar
 //	mbus.registry.{list,get,register,deregister,watch} | anyone      | registrars, "q"        | JSON
 //	mbus.registry.pace                            | registrars       | every instance, none   | JSON
 //	mbus.cancel.<conn>                            | the caller       | servers with its calls, none | which call
