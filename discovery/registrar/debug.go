@@ -10,7 +10,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/mbus-dev/mbus/bus"
-	"github.com/mbus-dev/mbus/bus/codec"
 	"github.com/mbus-dev/mbus/bus/wire"
 	"github.com/mbus-dev/mbus/discovery"
 )
@@ -98,6 +97,3 @@ func (r *Registrar) stats(context.Context, *nats.Msg) (any, error) {
 func (r *Registrar) noSchemas(context.Context, *nats.Msg) (any, error) {
 	return map[string]any{"schemas": map[string]any{}}, nil
 }
-
-// codecs are what the registrar takes as a service.
-func codecs() []string { return []string{codec.JSON.String()} }

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/codec"
 	"github.com/mbus-dev/mbus/discovery"
 )
 
@@ -124,7 +125,7 @@ func New(conn *bus.Conn, cfg Config) (*Registrar, error) {
 	}
 	announcer, err := discovery.NewAnnouncer(conn, discovery.AnnouncerConfig{
 		Name: Service, ID: cfg.ID, Version: cfg.Version, Metadata: meta,
-		Description: "the registry of this bus", Endpoints: endpoints(), Codecs: codecs(), Logger: cfg.Logger,
+		Description: "the registry of this bus", Endpoints: endpoints(), Codecs: []string{codec.JSON.String()}, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
