@@ -28,6 +28,7 @@ type Conn struct {
 	mux     *mux
 	replies *nats.Subscription
 	lanes   [2]*lane
+	pulse   *pulse
 	denied  denials
 	epoch   atomic.Uint64
 	closed  chan struct{}
@@ -60,6 +61,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	for i := range c.lanes {
 		c.lanes[i] = newLane()
 	}
+	c.pulse = newPulse(c)
 	if err := c.dial(ctx); err != nil {
 		return nil, err
 	}
@@ -148,6 +150,7 @@ func (c *Conn) Close(ctx context.Context) error {
 	err := c.closing.do(ctx, c.drain)
 	c.nc.Close()
 	<-c.closed
+	c.pulse.stop()
 	for _, l := range c.lanes {
 		l.stop()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -26,6 +27,12 @@ type lane struct {
 	bySub   map[*nats.Subscription]*group
 	marks   map[*nats.Msg]chan struct{}
 	dropped uint64 // by subscriptions that are gone
+
+	// Of the goroutine alone:
+	stamp   *nats.Msg // travels through ch and tells how long that takes
+	stamped time.Time // when it was put there; zero if it is not there
+	since   time.Time // the message being handed out came at this time or later
+	now     time.Time // when its handing out began
 }
 
 type groupKey struct{ subject, queue string }
@@ -46,7 +53,7 @@ func newLane() *lane {
 	return &lane{
 		ch: make(chan *nats.Msg, laneSize), quit: make(chan struct{}),
 		groups: make(map[groupKey]*group), bySub: make(map[*nats.Subscription]*group),
-		marks: make(map[*nats.Msg]chan struct{}),
+		marks: make(map[*nats.Msg]chan struct{}), stamp: &nats.Msg{},
 	}
 }
 
@@ -139,10 +146,42 @@ func (a *lane) run() {
 	for {
 		select {
 		case m := <-a.ch:
+			a.now = time.Now()
+			if m == a.stamp {
+				a.since, a.stamped = a.stamped, time.Time{}
+				continue
+			}
+			a.sendStamp()
+			a.dispatch(m)
+			continue
+		default:
+		}
+		// Nothing waits: what comes next has just come.
+		select {
+		case m := <-a.ch:
+			a.now = time.Now()
+			if m == a.stamp {
+				a.since, a.stamped = a.stamped, time.Time{}
+				continue
+			}
+			a.since = a.now
 			a.dispatch(m)
 		case <-a.quit:
 			return
 		}
+	}
+}
+
+// sendStamp puts the stamp behind what waits in the lane. NATS does not say when
+// a message came; but what is handed out after the stamp came after it.
+func (a *lane) sendStamp() {
+	if !a.stamped.IsZero() {
+		return
+	}
+	select {
+	case a.ch <- a.stamp:
+		a.stamped = a.now
+	default: // full: the next one will do
 	}
 }
 

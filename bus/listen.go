@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -39,12 +40,28 @@ type Listener struct {
 // The broker reports a missing right only later: Confirm tells.
 func (c *Conn) Listen(lane Lane, subject, queue string, f func(*nats.Msg)) (*Listener, error) {
 	l := &Listener{conn: c, lane: c.lanes[lane], key: groupKey{subject, queue}, f: f, end: newEnding()}
+	if lane == Calls {
+		c.pulse.start()
+	}
 	if err := l.lane.join(c.nc, l); err != nil {
 		e := c.sendError(err, subject)
 		e.Message = fmt.Sprintf("listen on %s: %s", subject, e.Message)
 		return nil, e
 	}
 	return l, nil
+}
+
+// Arrived tells about the message that the lane is handing out: it came at since
+// or later, and stale says that the process may have stood still while it
+// waited, so that nobody knows how old it is. Only the f of a listener on that
+// lane may ask, and only before it returns.
+//
+// A process has stood still when a timer of its own came over a second late, as
+// after SIGSTOP. Messages are stale from there until a round trip with the
+// broker is done.
+func (c *Conn) Arrived(lane Lane) (since time.Time, stale bool) {
+	l := c.lanes[lane]
+	return l.since, c.pulse.stale(l.now)
 }
 
 // Drain ends the listening without losing a message: it returns once

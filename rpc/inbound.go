@@ -16,7 +16,8 @@ import (
 type inbound struct {
 	ep      *endpoint
 	msg     *nats.Msg
-	arrived time.Time
+	arrived time.Time // here; it may have waited on the connection
+	since   time.Time // when it came to the connection, or sooner
 
 	framed  bool   // the caller speaks frames, and is answered so
 	seq     uint64 // of its frame
@@ -39,6 +40,13 @@ func (e *endpoint) receive(m *nats.Msg) {
 		return
 	}
 	c := &inbound{ep: e, msg: m, arrived: time.Now()}
+	since, stale := s.conn.Arrived(bus.Calls)
+	if c.since = since; stale {
+		e.counter.refused.Add(1)
+		_ = c.parse() // for the spelling of the answer alone
+		c.reply(nil, s.stoodStill())
+		return
+	}
 	if failure := s.enter(e); failure != nil {
 		e.counter.refused.Add(1)
 		_ = c.parse() // for the spelling of the answer alone
@@ -73,8 +81,8 @@ func (c *inbound) answer() (*Response, *bus.Error) {
 		return nil, c.ep.failed(err)
 	}
 	deadline := c.arrived.Add(s.cfg.Timeout)
-	if c.timed && c.timeout < s.cfg.Timeout {
-		deadline = c.arrived.Add(c.timeout)
+	if c.timed {
+		deadline = earlier(deadline, c.since.Add(c.timeout))
 	}
 	if !time.Now().Before(deadline) {
 		c.ep.counter.done(time.Since(c.arrived))
@@ -88,6 +96,13 @@ func (c *inbound) answer() (*Response, *bus.Error) {
 		}
 	}
 	return c.ep.call(&c.ctx, c.arrived)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // parse reads the message into the request.

@@ -113,6 +113,11 @@ func (s *Server) enter(e *endpoint) *bus.Error {
 	return nil
 }
 
+// stoodStill refuses a call of which nobody knows how long it has waited.
+func (s *Server) stoodStill() *bus.Error {
+	return refused(bus.Errorf(bus.Unavailable, "this instance of %s stood still for a while, and the call may be too old; send it again", s.cfg.Name))
+}
+
 func (s *Server) leave() {
 	if s.atWork.Add(-1) > 0 || !s.draining.Load() {
 		return
