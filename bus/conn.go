@@ -154,7 +154,7 @@ func (c *Conn) Close(ctx context.Context) error {
 	for _, l := range c.lanes {
 		l.stop()
 	}
-	c.mux.fail(func(string) bool { return true }, c.brokerGone("the connection is closed", RetryNever))
+	c.mux.fail(func(*slot) bool { return true }, c.brokerGone("the connection is closed", RetryNever))
 	return err
 }
 
@@ -256,7 +256,7 @@ func (c *Conn) disconnected(err error) {
 	if !c.nc.IsClosed() {
 		c.log.Warn().Err(err).Str("url", redact(c.cfg.url())).Msg("lost the broker, trying again")
 	}
-	c.mux.fail(func(string) bool { return true }, c.brokerGone("lost the broker while waiting for the reply; the request may have been served", RetryNever))
+	c.mux.fail(func(*slot) bool { return true }, c.brokerGone("lost the broker while waiting for the reply; the request may have been served", RetryNever))
 	c.change()
 }
 

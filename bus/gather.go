@@ -47,7 +47,7 @@ func (c *Conn) Gather(ctx context.Context, subject string, header nats.Header, d
 	return func(yield func(*nats.Msg, error) bool) {
 		start := time.Now()
 		replies, failed := make(chan *nats.Msg, g.Max), make(chan *Error, 1)
-		slot, reply, err := c.mux.take(subject, func(m *nats.Msg) {
+		hear := func(m *nats.Msg) {
 			if len(m.Data) > g.MaxBytes {
 				return // what waits is bounded in bytes too
 			}
@@ -55,12 +55,14 @@ func (c *Conn) Gather(ctx context.Context, subject string, header nats.Header, d
 			case replies <- m:
 			default: // over g.Max
 			}
-		}, func(e *Error) {
+		}
+		fail := func(e *Error) {
 			select {
 			case failed <- e:
 			default: // the first one counts
 			}
-		})
+		}
+		slot, reply, err := c.mux.take(slot{subject: subject, f: hear, failed: fail})
 		if err != nil {
 			yield(nil, err)
 			return

@@ -42,11 +42,16 @@ type mux struct {
 // they come to failed.
 type slot struct {
 	key     uint64
-	subject string // that the request went to
 	result  chan result
+	subject string // that the request went to
+	seq     uint64 // by which both sides know the call, 0 if there is no such number
+	interim func(*nats.Msg) bool
 	f       func(*nats.Msg)
 	failed  func(*Error)
 }
+
+// lasting reports whether someone may still use the slot after its release.
+func (s *slot) lasting() bool { return s.f != nil || s.interim != nil }
 
 type result struct {
 	msg *nats.Msg
@@ -65,7 +70,7 @@ func newMux(prefix string, maxCalls int) *mux {
 }
 
 // take returns a slot and the reply subject that leads to it.
-func (m *mux) take(subject string, f func(*nats.Msg), failed func(*Error)) (*slot, string, error) {
+func (m *mux) take(use slot) (*slot, string, error) {
 	if m.open.Add(1) > m.max {
 		m.open.Add(-1)
 		e := Errorf(ResourceExhausted, "%d calls wait for a reply already, the most this connection allows", m.max)
@@ -78,7 +83,8 @@ func (m *mux) take(subject string, f func(*nats.Msg), failed func(*Error)) (*slo
 	default:
 		s = &slot{result: make(chan result, 1)}
 	}
-	s.key, s.subject, s.f, s.failed = m.next.Add(1), subject, f, failed
+	use.key, use.result = m.next.Add(1), s.result
+	*s = use
 	shard := &m.shards[s.key%muxShards]
 	shard.mu.Lock()
 	shard.slots[s.key] = s
@@ -99,8 +105,8 @@ func (m *mux) release(s *slot) {
 // recycle keeps a slot that is empty and out of the table.
 func (m *mux) recycle(s *slot) {
 	m.open.Add(-1)
-	if s.f != nil {
-		return // a late message may still be on its way into f
+	if s.lasting() {
+		return // a late message may still be on its way into its function
 	}
 	select {
 	case m.free <- s:
@@ -118,11 +124,16 @@ func (m *mux) remove(key uint64) *slot {
 	return s
 }
 
-func (m *mux) lookup(key uint64) *slot {
+// lookup returns what the slot does with messages. Outside the lock the slot
+// itself may be at its next call already.
+func (m *mux) lookup(key uint64) (f func(*nats.Msg), interim func(*nats.Msg) bool) {
 	shard := &m.shards[key%muxShards]
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	return shard.slots[key]
+	if s := shard.slots[key]; s != nil {
+		return s.f, s.interim
+	}
+	return nil, nil
 }
 
 // deliver is called for every message that reaches the reply subscription.
@@ -135,12 +146,12 @@ func (m *mux) deliver(msg *nats.Msg) {
 	if !ok {
 		return
 	}
-	s := m.lookup(key)
-	if s == nil {
+	f, interim := m.lookup(key)
+	if f != nil {
+		f(msg)
 		return
 	}
-	if s.f != nil {
-		s.f(msg)
+	if interim != nil && interim(msg) {
 		return
 	}
 	if s := m.remove(key); s != nil {
@@ -148,14 +159,30 @@ func (m *mux) deliver(msg *nats.Msg) {
 	}
 }
 
-// fail ends the calls whose request subject matches.
-func (m *mux) fail(match func(subject string) bool, err *Error) {
+// waiting returns the numbers of the calls that wait and match.
+func (m *mux) waiting(match func(subject string) bool) []uint64 {
+	var all []uint64
+	for i := range m.shards {
+		shard := &m.shards[i]
+		shard.mu.Lock()
+		for _, s := range shard.slots {
+			if s.seq != 0 && match(s.subject) {
+				all = append(all, s.seq)
+			}
+		}
+		shard.mu.Unlock()
+	}
+	return all
+}
+
+// fail ends the calls that match.
+func (m *mux) fail(match func(*slot) bool, err *Error) {
 	for i := range m.shards {
 		shard := &m.shards[i]
 		var failed []*slot
 		shard.mu.Lock()
 		for key, s := range shard.slots {
-			if !match(s.subject) {
+			if !match(s) {
 				continue
 			}
 			if s.f == nil {

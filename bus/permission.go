@@ -70,7 +70,7 @@ func (c *Conn) asyncError(sub *nats.Subscription, err error) {
 			return
 		}
 		if m := deniedPublishText.FindStringSubmatch(err.Error()); m != nil {
-			c.mux.fail(func(subject string) bool { return subject == m[1] }, denied(err))
+			c.mux.fail(func(s *slot) bool { return s.subject == m[1] }, denied(err))
 		}
 	}
 	event := c.log.Warn().Err(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -31,15 +32,35 @@ func NoResponders(m *nats.Msg) bool {
 //	over the broker's limit  too_large          Refused
 //	MaxCalls wait already    resource_exhausted Refused    safe to retry
 func (c *Conn) Request(ctx context.Context, subject string, header nats.Header, data []byte) (*nats.Msg, error) {
+	return c.Call(ctx, Call{Subject: subject, Header: header, Data: data})
+}
+
+// A Call is a request with what Request leaves out.
+type Call struct {
+	Subject string
+	Header  nats.Header // may be nil
+	Data    []byte
+	// Seq is a number by which the caller and whoever answers know the call, 0
+	// if there is none. Waiting and Abort use it.
+	Seq uint64
+	// Interim, if not nil, gets each message before it counts as the reply. True
+	// says that it is not the reply, and the waiting goes on. It runs on the
+	// goroutine that serves all replies of the connection, must not block, and
+	// may be called once more after the call has ended.
+	Interim func(*nats.Msg) bool
+}
+
+// Call is Request for a call that needs more than a subject and a body.
+func (c *Conn) Call(ctx context.Context, call Call) (*nats.Msg, error) {
 	start := time.Now()
 	if ctx.Err() != nil {
 		return nil, contextError(ctx, start)
 	}
-	s, reply, err := c.mux.take(subject, nil, nil)
+	s, reply, err := c.mux.take(slot{subject: call.Subject, seq: call.Seq, interim: call.Interim})
 	if err != nil {
 		return nil, err
 	}
-	if err := c.publish(subject, reply, header, data); err != nil {
+	if err := c.publish(call.Subject, reply, call.Header, call.Data); err != nil {
 		c.mux.release(s)
 		return nil, err
 	}
@@ -51,13 +72,27 @@ func (c *Conn) Request(ctx context.Context, subject string, header nats.Header, 
 			return nil, r.err
 		}
 		if NoResponders(r.msg) {
-			return nil, nobody(subject, time.Since(start))
+			return nil, nobody(call.Subject, time.Since(start))
 		}
 		return r.msg, nil
 	case <-ctx.Done():
 		c.mux.release(s)
 		return nil, contextError(ctx, start)
 	}
+}
+
+// Waiting returns the numbers of the calls that wait for their reply and whose
+// subject begins with prefix.
+func (c *Conn) Waiting(prefix string) []uint64 {
+	return c.mux.waiting(func(subject string) bool { return strings.HasPrefix(subject, prefix) })
+}
+
+// Abort ends, with err, the waiting calls whose subject begins with prefix and,
+// unless which is nil, whose number is in it.
+func (c *Conn) Abort(prefix string, which map[uint64]bool, err *Error) {
+	c.mux.fail(func(s *slot) bool {
+		return strings.HasPrefix(s.subject, prefix) && (which == nil || which[s.seq])
+	}, err)
 }
 
 // Publish sends data on subject. reply and header may be empty. It returns
@@ -90,7 +125,7 @@ func (c *Conn) PublishConfirmed(ctx context.Context, subject, reply string, head
 // may be called once more while release runs. An Expect counts as a waiting
 // call until release is called.
 func (c *Conn) Expect(f func(*nats.Msg)) (reply string, release func(), err error) {
-	s, reply, err := c.mux.take("", f, nil)
+	s, reply, err := c.mux.take(slot{f: f})
 	if err != nil {
 		return "", nil, err
 	}
