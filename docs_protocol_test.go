@@ -59,7 +59,7 @@ func TestProtocolSubjects(t *testing.T) {
 		}
 	}
 	code := []string{
-		wire.CallSubject("svc", "Method"), wire.NodeSubject("svc", "id", "Method"), wire.CancelSubject("conn"), wire.StreamSubject("svc", "id", "sid"),
+		wire.CallSubject("svc", "Method"), wire.NodeSubject("svc", "id", "Method"), wire.CancelSubject("conn"), wire.ClaimSubject("svc"), wire.StreamSubject("svc", "id", "sid"),
 		wire.ProbeSubject(""), wire.ProbeSubject("svc"), wire.ProbeSubject("svc") + ".id", wire.PaceSubject, "_INBOX.conn.*", "any other",
 	}
 	inQueue := code[:1:1]

@@ -2,7 +2,6 @@ package discovery
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -314,18 +313,4 @@ func (v *View) Stats() ViewStats {
 		Changes: v.table.history.seq, Asking: len(v.inquiries), Bad: v.bad.Load(), Refused: v.table.refused,
 		Watching: len(v.services),
 	}
-}
-
-// AnnounceDown says in the name of an instance that it is gone: it is for
-// registrars, which know from the broker that a connection has ended. Only
-// watchers that know the instance on that same connection remove it.
-func AnnounceDown(ctx context.Context, conn *bus.Conn, i Instance, reason string) error {
-	if i.Foreign {
-		return bus.AsError(errors.New("a foreign service is not announced"))
-	}
-	data, err := encodeLeave(leave{Reason: reason, Server: i.Server, Client: i.Client})
-	if err != nil {
-		return err
-	}
-	return conn.Publish(ctx, wire.AnnounceSubject(i.Service, i.ID, wire.EventDown), "", nil, data)
 }

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -96,6 +97,8 @@ func NewClient(conn *bus.Conn, cfg ClientConfig) *Client {
 		c.local[s.cfg.Name] = s
 	}
 	c.run = chain(c.roundTrip, cfg.Middleware)
+	// Another client's calls have other numbers, but for a rare coincidence.
+	c.seq.Store(uint64(rand.Uint32()))
 	return c
 }
 

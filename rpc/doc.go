@@ -39,8 +39,10 @@
 //	Nobody     unavailable            the method exists, or the service was here in the last      yes, it was not delivered
 //	                                  10 minutes, but nobody listens
 //	Timeout    deadline_exceeded      no answer in time                                           only WithIdempotent
+//	Timeout    unavailable            the instance that had the call was killed                   only WithIdempotent
 //	Cancelled  canceled               the caller's context was canceled; the handler is told      no
 //	Refused    resource_exhausted     too many calls at work there; the handler did not run       yes, within the budget
+//	Refused    unavailable            the instance stops, or has just stood still                 yes, within the budget
 //	Refused    permission_denied      the broker or the service denies the right                  no
 //	Refused    too_large              the request is over the broker's limit; it was not sent     no
 //	Handler    any                    the handler ran and said no                                 no

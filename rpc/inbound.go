@@ -19,6 +19,7 @@ type inbound struct {
 	arrived time.Time // here; it may have waited on the connection
 	since   time.Time // when it came to the connection, or sooner
 
+	counted bool   // among the calls in progress
 	framed  bool   // the caller speaks frames, and is answered so
 	seq     uint64 // of its frame
 	timeout time.Duration
@@ -57,17 +58,23 @@ func (e *endpoint) receive(m *nats.Msg) {
 		c.serve()
 		return
 	}
+	if c.seq, c.counted = wire.SeqOf(m.Data); c.counted {
+		s.progress.add(c.seq)
+	}
 	s.workers.run(c)
 }
 
 // serve answers the call.
 func (c *inbound) serve() {
-	returned := false
+	returned, seq := false, c.seq
 	defer func() {
 		if !returned {
 			c.failure = c.ep.vanished()
 		}
 		c.reply(c.res, c.failure)
+		if c.counted {
+			c.ep.srv.progress.remove(seq)
+		}
 		c.ep.srv.leave()
 	}()
 	c.res, c.failure = c.answer()

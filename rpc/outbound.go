@@ -77,7 +77,7 @@ func (c *Client) sendFrame(ctx context.Context, p *peer, subject string, req *Re
 	}
 	buf := c.buffers.get()
 	buf.b = wire.AppendFrame(buf.b, &f)
-	m, err := c.conn.Request(ctx, subject, nil, buf.b)
+	m, err := c.conn.Call(ctx, bus.Call{Subject: subject, Data: buf.b, Seq: f.Seq})
 	c.buffers.put(buf)
 	if err != nil {
 		failure := bus.AsError(err)

@@ -59,14 +59,16 @@ type peer struct {
 	speaks atomic.Uint32 // the knowledge of the moment, one of unknown…
 	epoch  atomic.Uint64 // of the connection it was gained on
 
-	mu       sync.Mutex
-	closed   bool
-	listener *bus.Listener
-	release  func()
-	timer    *time.Timer
-	began    time.Time
-	again    time.Time // when to ask next
-	stale    bool      // an instance came up while we were asking
+	mu        sync.Mutex
+	closed    bool
+	listener  *bus.Listener          // of those who come up
+	losses    *bus.Listener          // of those who are gone
+	questions map[*question]struct{} // about the calls of those
+	release   func()
+	timer     *time.Timer
+	began     time.Time
+	again     time.Time // when to ask next
+	stale     bool      // an instance came up while we were asking
 
 	heard    atomic.Int64 // answers so far
 	lastWord atomic.Int64 // when the last came, Unix nanoseconds
@@ -97,7 +99,7 @@ func (p *peers) get(service string) *peer {
 	if known := old[service]; known != nil {
 		return known
 	}
-	one := &peer{conn: p.conn, log: p.log, service: service, kept: len(old) < maxPeers}
+	one := &peer{conn: p.conn, log: p.log, service: service, kept: len(old) < maxPeers, questions: make(map[*question]struct{})}
 	one.subjects.Store(&map[string]string{})
 	if !one.kept {
 		return one
@@ -194,12 +196,14 @@ func (p *peer) learn() {
 	}
 	if p.listener == nil {
 		// Before the question, so that whoever is not asked is heard to come up.
-		l, err := p.conn.Listen(bus.Control, announceUp(p.service), "", func(*nats.Msg) { p.forget() })
+		l, err := p.conn.Listen(bus.Control, announced(p.service, wire.EventUp), "", func(*nats.Msg) { p.forget() })
 		if err != nil {
 			p.again = now.Add(learnAgain)
 			return
 		}
 		p.listener = l
+		// Without it, calls of a killed instance end at their deadline.
+		p.losses, _ = p.conn.Listen(bus.Control, announced(p.service, wire.EventDown), "", p.missing)
 	}
 	p.ask(now)
 }
@@ -297,17 +301,26 @@ func (p *peer) close(ctx context.Context) error {
 		p.release()
 		p.release = nil
 	}
-	l := p.listener
-	p.listener = nil
-	p.mu.Unlock()
-	if l == nil {
-		return nil
+	for q := range p.questions {
+		q.end()
 	}
-	return l.Drain(ctx)
+	listeners := []*bus.Listener{p.listener, p.losses}
+	p.listener, p.losses = nil, nil
+	p.mu.Unlock()
+	var failed error
+	for _, l := range listeners {
+		if l == nil {
+			continue
+		}
+		if err := l.Drain(ctx); err != nil {
+			failed = err
+		}
+	}
+	return failed
 }
 
-// announceUp is where the instances of a service say that they have come up.
-func announceUp(service string) string {
+// announced is where the instances of a service say event.
+func announced(service, event string) string {
 	all := wire.AnnouncePattern(service) // …*.*
-	return all[:len(all)-1] + wire.EventUp
+	return all[:len(all)-1] + event
 }

@@ -133,6 +133,10 @@ func (c *Client) insist(ctx context.Context, p *peer, req *Request) (*Response, 
 			if o.failure == nil {
 				return o.res, nil
 			}
+			if waiting == 0 && isLost(o.failure) && sent <= c.cfg.Retries && p.silent.take(silentCost, silentBurst) {
+				launch()
+				continue
+			}
 			if first == nil || first.End == bus.Timeout {
 				first = o.failure
 			}
@@ -142,6 +146,10 @@ func (c *Client) insist(ctx context.Context, p *peer, req *Request) (*Response, 
 		}
 	}
 }
+
+// isLost reports whether a call has died with its instance, well before its
+// time is over.
+func isLost(e *bus.Error) bool { return e.End == bus.Timeout && e.Code == bus.Unavailable }
 
 type outcome struct {
 	res     *Response

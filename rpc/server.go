@@ -96,6 +96,8 @@ type Server struct {
 	ready     chan struct{} // closed when Start returns
 	workers   *workers
 	cancels   *cancels
+	claims    *bus.Listener
+	progress  inProgress
 	buffers   buffers
 
 	begun    atomic.Bool
@@ -246,7 +248,7 @@ func (s *Server) open(ctx context.Context) error {
 		if err := awaitBroker(ctx, s.conn); err != nil {
 			return err
 		}
-		err := s.conn.Confirm(ctx, s.listeners...)
+		err := s.conn.Confirm(ctx, append(s.listeners, s.claims)...)
 		if err == nil {
 			break
 		}
@@ -277,7 +279,10 @@ func (s *Server) listen() error {
 		return err
 	}
 	s.listeners = append(s.listeners, l)
-	return nil
+	// Not one of the listeners: calls are at work after the last has come. The
+	// lane is theirs, since the answer must know of every call before it.
+	s.claims, err = s.conn.Listen(bus.Calls, wire.ClaimSubject(s.cfg.Name), "", s.claim)
+	return err
 }
 
 // abandon undoes what a failed Start has done.
@@ -286,6 +291,9 @@ func (s *Server) abandon() {
 	ctx, cancel := context.WithTimeout(s.life, abandonLimit)
 	defer cancel()
 	_ = s.drain(ctx) // the start's own error is the one to report
+	if s.claims != nil {
+		_ = s.claims.Drain(ctx)
+	}
 	s.cut(errStopped)
 	s.workers.stop(s.atWork.Load() == 0)
 	s.cancels.stop(ctx)

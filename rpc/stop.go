@@ -30,6 +30,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	keep(s.announcer.Drain(ctx, "stopping"))
 	keep(s.drain(ctx))
 	left := s.awaitEmpty(ctx)
+	keep(s.claims.Drain(ctx))
 	s.closed.Store(true)
 	s.cut(errStopped)
 	if left > 0 {

@@ -138,6 +138,15 @@ func TypeOf(b []byte) FrameType {
 	return FrameType(b[2])
 }
 
+// SeqOf is the sequence of a frame of this version, without a look at the rest of it; false if there is none.
+func SeqOf(b []byte) (uint64, bool) {
+	if len(b) < 6 || b[0] != Magic || b[1] != Version {
+		return 0, false
+	}
+	seq, n := binary.Uvarint(b[5:])
+	return seq, n > 0
+}
+
 // CheckMeta returns nil if meta can travel: at most MaxMetaPairs pairs and MaxMetaBytes bytes, keys that are HTTP header
 // names (RFC 9110 tokens), values without control characters other than tab. The rules are those of headers, so that
 // metadata can leave a frame as headers without carrying further ones inside.

@@ -19,6 +19,7 @@ const (
 	probeAll       = "mbus.probe"
 	registryPrefix = "mbus.registry."
 	cancelPrefix   = "mbus.cancel."
+	claimPrefix    = "mbus.claim."
 	srvPrefix      = "$SRV."
 	importPrefix   = "_R_." // reply subjects as the broker rewrites them where one account imports another's service
 )
@@ -119,6 +120,9 @@ func RegistrySubject(op string) string { return registryPrefix + op }
 
 // CancelSubject is where the connection conn (Conn.ID, the header Mbus-Conn) says which of its calls to stop.
 func CancelSubject(conn string) string { return cancelPrefix + conn }
+
+// ClaimSubject asks the instances of service which of certain calls they have at work: mbus.claim.<svc>.
+func ClaimSubject(service string) string { return claimPrefix + Escape(service) }
 
 // build joins prefix, the escaped service, the escaped id and last.
 func build(prefix, service, id, last string) string {
