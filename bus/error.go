@@ -141,11 +141,7 @@ func (e *Error) AppendFrame(dst []byte, seq uint64) []byte {
 // of overload and another try is safe; else Handler.
 func ReplyError(m *nats.Msg) *Error {
 	if wire.IsFrame(m.Data) && wire.TypeOf(m.Data) == wire.FrameError {
-		f, err := wire.ParseErrorFrame(m.Data)
-		if err != nil {
-			return Errorf(DataLoss, "the reply is a broken error frame: %w", err)
-		}
-		return remote(f.Code, int(f.Status), f.Message, f.Retry, f.Detail)
+		return FrameError(m.Data)
 	}
 	if m.Header == nil {
 		return nil
@@ -163,6 +159,16 @@ func ReplyError(m *nats.Msg) *Error {
 		retry = RetryNever // the only answer that cannot hurt
 	}
 	return remote(m.Header.Get(wire.HeaderError), n, text, retry, m.Data)
+}
+
+// FrameError reads an error frame as ReplyError does; one that cannot be read is
+// data_loss.
+func FrameError(frame []byte) *Error {
+	f, err := wire.ParseErrorFrame(frame)
+	if err != nil {
+		return Errorf(DataLoss, "a broken error frame: %w", err)
+	}
+	return remote(f.Code, int(f.Status), f.Message, f.Retry, f.Detail)
 }
 
 func remote(name string, status int, text string, retry Retry, detail []byte) *Error {

@@ -1,0 +1,29 @@
+// Package pipe is one side of a stream as frames: what may be sent, what has
+// come, and how it ends. It knows nothing of subjects and connections: frames go
+// out through a function, and come in through Deliver. Package rpc makes streams
+// and large bodies of it.
+//
+// # Flow control
+//
+// Each side says up to where the other may send: a number of DATA frames and a
+// number of payload bytes, both counted from the start of the stream, so that a
+// repeated or late word does no harm. A DATA frame may be sent while fewer
+// frames than that have been sent, and fewer bytes: the last one may exceed the
+// bytes by its own size, which is what keeps a message larger than the window
+// from waiting for ever. The edges move when the application has taken half of
+// the window, not when frames arrive: a reader that is stuck stops its sender,
+// and nobody else.
+//
+// # Parts
+//
+// A message of more than 64 KiB travels in several DATA frames, all but the last
+// of which say that there is more. Its parts count as taken when they are put
+// together, so a message may be larger than the window; its own bound is
+// Config.MaxMessage.
+//
+// # Loss
+//
+// DATA frames are numbered from 1 without a gap. A number that comes again is
+// ignored; a gap, also one that shows in the number that HALF, END, PING and
+// PONG carry, ends the stream with data_loss: nothing is delivered past it.
+package pipe

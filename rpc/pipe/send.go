@@ -1,0 +1,154 @@
+package pipe
+
+import (
+	"context"
+	"io"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/wire"
+)
+
+// Send sends one message, in parts if it is large. It waits for the peer's
+// credit until ctx ends; a message of which parts are sent by then ends the
+// stream, since the rest cannot follow. After the end of the stream the error is
+// why it ended, or io.EOF.
+func (p *Pipe) Send(ctx context.Context, codec uint8, data []byte) error {
+	if len(data) > p.cfg.MaxMessage {
+		e := bus.Errorf(bus.TooLarge, "a message of %d bytes is over the limit of %d", len(data), p.cfg.MaxMessage)
+		e.End = bus.Refused
+		return e
+	}
+	p.sending.Lock()
+	defer p.sending.Unlock()
+	for begun := false; ; begun = true {
+		n, seq, err := p.reserve(ctx, len(data))
+		if err != nil {
+			if begun && ctx.Err() != nil {
+				p.Cancel(bus.AsError(err))
+			}
+			return err
+		}
+		f := wire.Frame{Type: wire.FrameData, Seq: seq, Codec: codec, More: n < len(data), Payload: data[:n]}
+		if err := p.cfg.Send(&f); err != nil {
+			failure := bus.AsError(err)
+			p.Fail(failure)
+			return failure
+		}
+		if data = data[n:]; len(data) == 0 {
+			return nil
+		}
+	}
+}
+
+// reserve waits until a part of n bytes or fewer may be sent, and takes the
+// credit for it.
+func (p *Pipe) reserve(ctx context.Context, n int) (int, uint64, error) {
+	for {
+		p.mu.Lock()
+		o := &p.out
+		switch {
+		case p.ends.over:
+			failure := p.ends.failure
+			p.mu.Unlock()
+			if failure != nil {
+				return 0, 0, failure
+			}
+			return 0, 0, io.EOF
+		case o.half:
+			p.mu.Unlock()
+			return 0, 0, bus.Errorf(bus.Conflict, "a message after the end of sending")
+		case o.seq < o.edge.Seq && o.bytes < o.edge.Bytes:
+			n = min(n, Fragment, int(max(min(o.edge.Bytes-o.bytes, Fragment), leastWindow)))
+			o.seq++
+			o.bytes += uint64(n)
+			seq := o.seq
+			p.mu.Unlock()
+			return n, seq, nil
+		}
+		p.mu.Unlock()
+		if ctx.Err() != nil {
+			return 0, 0, bus.AsError(ctx.Err())
+		}
+		select {
+		case <-p.writable:
+		case <-p.done:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Opened counts the first message that went out with the opening of the stream,
+// n bytes.
+func (p *Pipe) Opened(n int, half bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.out.seq, p.out.bytes, p.out.half = 1, uint64(n), half
+}
+
+// Half says that this side sends no more. It does nothing the second time and
+// after the end.
+func (p *Pipe) Half(meta []wire.Pair) error {
+	p.sending.Lock()
+	defer p.sending.Unlock()
+	seq, ok := p.stopSending()
+	if !ok {
+		return nil
+	}
+	return p.send(&wire.Frame{Type: wire.FrameHalf, Seq: seq, Meta: meta})
+}
+
+// End ends the stream for both sides, with an error or, for a nil failure, well.
+// What was sent before still reaches the peer.
+func (p *Pipe) End(failure *bus.Error, trailer []wire.Pair) error {
+	p.sending.Lock()
+	defer p.sending.Unlock()
+	p.mu.Lock()
+	over := p.ends.over
+	p.out.half = true
+	seq := p.out.seq
+	p.mu.Unlock()
+	if over {
+		return nil
+	}
+	f := wire.Frame{Type: wire.FrameEnd, Seq: seq, Meta: trailer}
+	if failure != nil {
+		f.Payload = failure.AppendFrame(nil, 0)
+	}
+	err := p.send(&f)
+	p.finish(failure, trailer, false)
+	return err
+}
+
+// Cancel gives the stream up: the peer is told, and whatever is on its way is
+// dropped. Nothing happens after the end.
+func (p *Pipe) Cancel(failure *bus.Error) {
+	p.mu.Lock()
+	over := p.ends.over
+	p.mu.Unlock()
+	if over {
+		return
+	}
+	p.Fail(failure)
+	// Who does not hear it learns it from the broker with its next frame.
+	_ = p.cfg.Send(&wire.Frame{Type: wire.FrameCancel, Payload: failure.AppendFrame(nil, 0)})
+}
+
+// stopSending notes that nothing more is sent; false if that was so already.
+func (p *Pipe) stopSending() (seq uint64, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.out.half || p.ends.over {
+		return 0, false
+	}
+	p.out.half = true
+	return p.out.seq, true
+}
+
+func (p *Pipe) send(f *wire.Frame) error {
+	if err := p.cfg.Send(f); err != nil {
+		failure := bus.AsError(err)
+		p.Fail(failure)
+		return failure
+	}
+	return nil
+}
