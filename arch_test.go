@@ -41,7 +41,7 @@ var imports = map[string][]string{
 var only = map[string][]string{
 	"github.com/nats-io/nats-server": {"embedded", "bus/bustest"},
 	"net/http":                       {"examples"},
-	"reflect":                        {"bus/codec", "rpc/schema", "rpc/register.go", "rpc/handle.go"},
+	"reflect":                        {"bus/codec", "rpc/schema", "rpc/register.go", "rpc/registerstream.go", "rpc/handle.go"},
 }
 
 // state lists the only kinds of package variables: compiled patterns, sentinel

@@ -27,7 +27,7 @@ type Conn struct {
 	log     zerolog.Logger
 	mux     *mux
 	replies *nats.Subscription
-	lanes   [2]*lane
+	lanes   [3]*lane
 	pulse   *pulse
 	denied  denials
 	epoch   atomic.Uint64
@@ -59,8 +59,9 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	c.mux = newMux(cfg.inboxPrefix()+"."+c.id+".", cfg.MaxCalls)
 	for i := range c.lanes {
-		c.lanes[i] = newLane()
+		c.lanes[i] = newLane(laneSize)
 	}
+	c.lanes[Streams].size = streamLaneSize
 	c.pulse = newPulse(c)
 	if err := c.dial(ctx); err != nil {
 		return nil, err

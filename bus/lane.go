@@ -9,14 +9,19 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// laneSize bounds the messages that wait for a lane's goroutine. At the bound
-// NATS drops the newest and Conn.Dropped counts them.
-const laneSize = 16384
+// These bound the messages that wait for a lane's goroutine. At the bound NATS
+// drops the newest and Conn.Dropped counts them. The windows of streams allow
+// for less than theirs.
+const (
+	laneSize       = 16384
+	streamLaneSize = 65536
+)
 
 // A lane is one channel and one goroutine that serve many subscriptions, so
 // that a thousand services in a process do not cost thousands of goroutines.
 type lane struct {
-	ch   chan *nats.Msg
+	size int
+	ch   chan *nats.Msg // made for the first listener
 	quit chan struct{}
 	wg   sync.WaitGroup
 
@@ -49,9 +54,9 @@ type group struct {
 	listeners atomic.Pointer[[]*Listener]
 }
 
-func newLane() *lane {
+func newLane(size int) *lane {
 	return &lane{
-		ch: make(chan *nats.Msg, laneSize), quit: make(chan struct{}),
+		size: size, quit: make(chan struct{}),
 		groups: make(map[groupKey]*group), bySub: make(map[*nats.Subscription]*group),
 		marks: make(map[*nats.Msg]chan struct{}), stamp: &nats.Msg{},
 	}
@@ -68,6 +73,9 @@ func (a *lane) join(nc *nats.Conn, l *Listener) error {
 		l.group = g
 		g.add(l)
 		return nil
+	}
+	if a.ch == nil {
+		a.ch = make(chan *nats.Msg, a.size)
 	}
 	g := &group{key: l.key, gone: make(chan struct{})}
 	g.listeners.Store(&[]*Listener{l})

@@ -8,14 +8,15 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// A Lane is one of the two queues that a connection's listeners share: calls
-// do not wait behind control traffic.
+// A Lane is one of the three queues that a connection's listeners share: calls
+// do not wait behind control traffic, nor streams behind calls.
 type Lane int
 
 // The lanes.
 const (
 	Control Lane = iota // discovery and administration
 	Calls               // requests to services
+	Streams             // what follows the opening of a stream
 )
 
 // A Listener is one function that listens on one subject. See [Conn.Listen].
@@ -34,7 +35,8 @@ type Listener struct {
 // one of them, in rotation.
 //
 // All listeners of a lane share one goroutine, so f must not block; at 16,384
-// messages waiting in a lane NATS drops the newest, which Dropped counts.
+// messages waiting in a lane (65,536 for Streams) NATS drops the newest, which
+// Dropped counts.
 // Listeners share the messages, so f must not change them.
 //
 // The broker reports a missing right only later: Confirm tells.

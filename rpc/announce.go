@@ -28,7 +28,7 @@ func (s *Server) newAnnouncer() (*discovery.Announcer, error) {
 			continue
 		}
 		endpoints = append(endpoints, discovery.Endpoint{
-			Name: e.method, Kind: discovery.KindUnary,
+			Name: e.method, Kind: e.announcedKind(),
 			Request: e.request.Hash, Response: e.answer.Hash, Metadata: e.metadata(),
 		})
 	}
@@ -36,6 +36,13 @@ func (s *Server) newAnnouncer() (*discovery.Announcer, error) {
 		Name: s.cfg.Name, ID: s.id, Version: s.cfg.Version, Metadata: metadata, Endpoints: endpoints,
 		Interval: s.cfg.BeatInterval, Load: s.load, Stats: s.announcedStats, Logger: s.log,
 	})
+}
+
+func (e *endpoint) announcedKind() string {
+	if e.kind == "" {
+		return discovery.KindUnary
+	}
+	return e.kind
 }
 
 // load is the share of Concurrency that is at work, in percent.

@@ -18,6 +18,7 @@ import (
 const (
 	defaultTimeout = 5 * time.Second
 	defaultRetries = 3
+	defaultMaxBody = 64 << 20
 )
 
 // ClientConfig configures a Client. The zero value works.
@@ -47,6 +48,9 @@ type ClientConfig struct {
 	// and encoding stay as they are. A server that is not serving, or is
 	// draining, is called through the bus.
 	Local []*Server
+	// MaxBody is the most bytes of a message of a stream, and of a request or
+	// answer that travels in parts. 0 means 64 MiB.
+	MaxBody int
 	// Logger gets what no caller can be told, at the level debug. The zero
 	// value is silent.
 	Logger zerolog.Logger
@@ -100,6 +104,13 @@ func NewClient(conn *bus.Conn, cfg ClientConfig) *Client {
 	// Another client's calls have other numbers, but for a rare coincidence.
 	c.seq.Store(uint64(rand.Uint32()))
 	return c
+}
+
+func (c *Client) maxBody() int {
+	if c.cfg.MaxBody > 0 {
+		return c.cfg.MaxBody
+	}
+	return defaultMaxBody
 }
 
 // Close frees what the client listens to for knowledge of services. It matters
@@ -239,7 +250,7 @@ func (c *Client) roundTrip(ctx context.Context, req *Request) (*Response, error)
 	if req.Idempotent && c.cfg.Retries > 0 {
 		return c.insist(ctx, p, req)
 	}
-	res, failure := c.try(ctx, p, req)
+	res, failure := c.try(ctx, p, req, c.send)
 	return res, orNil(failure)
 }
 

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -15,6 +16,7 @@ import (
 type endpoint struct {
 	srv     *Server
 	method  string
+	kind    string // of a stream, one of discovery's Kind constants; "" is unary
 	opts    handleOptions
 	request schema.Schema // zero for raw handlers: nothing is known of the body
 	answer  schema.Schema
@@ -100,7 +102,7 @@ func (e *endpoint) call(ctx *callContext, start time.Time) (*Response, *bus.Erro
 		ctx.end()
 		e.counter.done(time.Since(start))
 	}()
-	res, err := e.guard(ctx)
+	res, err := e.guard(ctx, ctx.request)
 	if err == nil {
 		return res, nil
 	}
@@ -109,7 +111,7 @@ func (e *endpoint) call(ctx *callContext, start time.Time) (*Response, *bus.Erro
 
 // guard turns a panic of the handler into an error. The stack is logged here
 // and never travels.
-func (e *endpoint) guard(ctx *callContext) (res *Response, err error) {
+func (e *endpoint) guard(ctx context.Context, req *Request) (res *Response, err error) {
 	returned := false
 	defer func() {
 		if returned {
@@ -120,7 +122,7 @@ func (e *endpoint) guard(ctx *callContext) (res *Response, err error) {
 			err = bus.Errorf(bus.Internal, "%s panicked; the log of the service says why", e.method)
 		}
 	}()
-	res, err = e.handler(ctx, ctx.request)
+	res, err = e.handler(ctx, req)
 	returned = true
 	return res, err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/codec"
 	"github.com/mbus-dev/mbus/bus/wire"
+	"github.com/mbus-dev/mbus/rpc/pipe"
 )
 
 // An inbound is one call that came from the bus, on its way through the server.
@@ -25,6 +26,7 @@ type inbound struct {
 	timeout time.Duration
 	timed   bool   // the caller said how long it waits
 	conn    string // of the caller, to hear of a cancel
+	open    wire.Open
 	request Request
 	ctx     callContext
 
@@ -54,6 +56,10 @@ func (e *endpoint) receive(m *nats.Msg) {
 		c.reply(nil, failure)
 		return
 	}
+	if e.kind != "" {
+		s.workers.run(c)
+		return
+	}
 	if e.opts.inline {
 		c.serve()
 		return
@@ -64,8 +70,13 @@ func (e *endpoint) receive(m *nats.Msg) {
 	s.workers.run(c)
 }
 
-// serve answers the call.
+// serve answers the call, or serves the stream.
 func (c *inbound) serve() {
+	if c.ep.kind != "" {
+		defer c.ep.srv.leave(c.ep)
+		c.serveStream()
+		return
+	}
 	returned, seq := false, c.seq
 	defer func() {
 		if !returned {
@@ -75,7 +86,7 @@ func (c *inbound) serve() {
 		if c.counted {
 			c.ep.srv.progress.remove(seq)
 		}
-		c.ep.srv.leave()
+		c.ep.srv.leave(c.ep)
 	}()
 	c.res, c.failure = c.answer()
 	returned = true
@@ -134,10 +145,17 @@ func (c *inbound) parseFrame() error {
 		return brokenFrame(err, f)
 	}
 	c.seq = f.Seq
-	switch f.Type {
-	case wire.FrameCall:
-	case wire.FrameOpen:
+	switch {
+	case f.Type == wire.FrameCall && c.ep.kind != "":
+		return c.notACall()
+	case f.Type == wire.FrameCall:
+	case f.Type == wire.FrameOpen && c.ep.kind == "":
 		return bus.Errorf(bus.Unimplemented, "%s is not a stream; call it", c.ep.method)
+	case f.Type == wire.FrameOpen:
+		if err := c.parseOpen(f.Payload); err != nil {
+			return err
+		}
+		f.Payload = nil
 	default:
 		return bus.Errorf(bus.InvalidArgument, "a frame of type %s is not a request", f.Type)
 	}
@@ -162,6 +180,25 @@ func (c *inbound) parseFrame() error {
 		}
 	}
 	c.request.Meta = metadataOfPairs(f.Meta)
+	return nil
+}
+
+// notACall tells a caller who knows streams that the method is one.
+func (c *inbound) notACall() *bus.Error {
+	return bus.Errorf(bus.Unimplemented, "%s is a stream (%s): open it as one, on the command line with mbus stream", c.ep.method, c.ep.kind)
+}
+
+func (c *inbound) parseOpen(payload []byte) error {
+	open, err := wire.ParseOpen(payload)
+	switch {
+	case err != nil:
+		return bus.Errorf(bus.InvalidArgument, "the opening of the stream is broken: %w", err)
+	case open.Call:
+		return bus.Errorf(bus.Unimplemented, "%s is a stream; it takes no call in parts", c.ep.method)
+	case len(open.Message) > pipe.Fragment:
+		return bus.Errorf(bus.TooLarge, "the first message of a stream may have %d bytes with its opening, not %d", pipe.Fragment, len(open.Message))
+	}
+	c.open = open
 	return nil
 }
 
@@ -231,7 +268,12 @@ func (c *inbound) control(name, value string) error {
 	case wire.HeaderFrom:
 		c.request.From = value
 	case wire.HeaderStream:
-		return bus.Errorf(bus.Unimplemented, "%s is not a stream; call it without %s", c.ep.method, wire.HeaderStream)
+		switch {
+		case value != wire.StreamChunks:
+			return bus.Errorf(bus.Unimplemented, "%s: %q is not known, %q is", wire.HeaderStream, value, wire.StreamChunks)
+		case c.ep.kind != "":
+			return c.notACall()
+		}
 	}
 	return nil
 }

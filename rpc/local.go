@@ -29,7 +29,7 @@ func (s *Server) serveHere(ctx context.Context, req *Request) (*Response, *bus.E
 		return nil, nil, false
 	}
 	e := s.endpoints[req.Method]
-	if e == nil {
+	if e == nil || e.kind != "" {
 		return nil, nil, false
 	}
 	if err := s.fits(req.Meta, len(req.Body)); err != nil {
@@ -43,7 +43,7 @@ func (s *Server) serveHere(ctx context.Context, req *Request) (*Response, *bus.E
 	}
 	if s.draining.Load() {
 		// It began between the two questions, and no longer counts on us.
-		s.leave()
+		s.leave(e)
 		return nil, nil, false
 	}
 	c := &local{ep: e, began: time.Now(), request: *req}
@@ -80,7 +80,7 @@ func (c *local) serve() {
 		if c.failure != nil {
 			c.failure = asReply(c.failure)
 		}
-		c.ep.srv.leave()
+		c.ep.srv.leave(c.ep)
 		if c.done != nil {
 			close(c.done)
 		}

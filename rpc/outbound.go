@@ -120,6 +120,7 @@ func (c *Client) sendPlain(ctx context.Context, subject string, req *Request, pa
 		id = strconv.FormatUint(c.seq.Add(1), 36)
 		pairs = append(pairs, wire.Pair{Key: wire.HeaderID, Value: id})
 	}
+	pairs = append(pairs, wire.Pair{Key: wire.HeaderStream, Value: wire.StreamChunks})
 	if left := timeLeft(ctx); left != 0 {
 		pairs = append(pairs, wire.Pair{Key: wire.HeaderTimeout, Value: wire.FormatTimeout(left)})
 	}

@@ -11,11 +11,14 @@ import (
 
 // Register registers the methods of v, a struct or a pointer to one, as
 // Type.Method. A method counts if it is exported and its first parameter is a
-// context; it must then have one of these two shapes, or Register panics with
-// its full signature:
+// context; it must then have one of these shapes, or Register panics with its
+// full signature:
 //
 //	func (s *Say) Hello(ctx context.Context, req *Req) (*Res, error)
 //	func (s *Say) Hello(ctx context.Context, req *Req, res *Res) error
+//	func (s *Say) Count(ctx context.Context, req *Req, send func(*Res) error) error        // as HandleServerStream
+//	func (s *Say) Sum(ctx context.Context, in iter.Seq2[*Req, error]) (*Res, error)        // as HandleClientStream
+//	func (s *Say) Chat(ctx context.Context, stream *rpc.Stream[In, Out]) error              // as HandleStream
 //
 // Register panics too when v has no such method. The options apply to every
 // method. For more, and for speed, register functions with [Handle].
@@ -50,9 +53,12 @@ func registerMethod(s *Server, typeName string, m reflect.Method, f reflect.Valu
 		return false
 	}
 	method := typeName + "." + m.Name
+	if registerStream(s, method, f, opts) {
+		return true
+	}
 	in, out, micro, ok := shapeOfMethod(t)
 	if !ok {
-		panic(fmt.Sprintf("rpc: %s.%s has the signature %s; want func(context.Context, *Req) (*Res, error) or func(context.Context, *Req, *Res) error", s.cfg.Name, method, t))
+		panic(fmt.Sprintf("rpc: %s.%s has the signature %s; want func(context.Context, *Req) (*Res, error) or func(context.Context, *Req, *Res) error, or one of the shapes of streams", s.cfg.Name, method, t))
 	}
 	shape := newShape(s, method, in, out)
 	strict := isStrict(opts)

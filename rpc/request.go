@@ -34,6 +34,10 @@ type Request struct {
 	// Idempotent says that the handler may run twice: a call without an answer
 	// may be tried again. Only the caller's side reads it.
 	Idempotent bool
+	// Stream says that the call opens a stream: Body is empty, and of the
+	// Response only its being there counts. On the server's side middleware
+	// surrounds the whole stream, on the caller's side its opening.
+	Stream bool
 
 	// cancellable says that the caller may give up before its time is over,
 	// and that this is worth telling.

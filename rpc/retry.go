@@ -41,11 +41,14 @@ func (b *budget) earn() {
 	}
 }
 
+// A sender sends a request once and waits for what comes of it.
+type sender func(context.Context, *peer, *Request) (*Response, *bus.Error)
+
 // try sends the request until it is answered, the error says that another try
 // cannot help or could run the handler twice, or the tries are used up.
-func (c *Client) try(ctx context.Context, p *peer, req *Request) (*Response, *bus.Error) {
+func (c *Client) try(ctx context.Context, p *peer, req *Request, send sender) (*Response, *bus.Error) {
 	for retries := 0; ; retries++ {
-		res, failure := c.send(ctx, p, req)
+		res, failure := send(ctx, p, req)
 		if failure == nil {
 			p.seen()
 			p.refused.earn()
@@ -170,7 +173,7 @@ func ticker(ctx context.Context, parts int) (<-chan time.Time, func()) {
 // tryThroughLoss is try that waits for a lost broker and sends again.
 func (c *Client) tryThroughLoss(ctx context.Context, p *peer, req *Request) (*Response, *bus.Error) {
 	for retries := 0; ; retries++ {
-		res, failure := c.try(ctx, p, req)
+		res, failure := c.try(ctx, p, req, c.send)
 		if failure == nil || failure.End != bus.Broker || retries >= c.cfg.Retries {
 			return res, failure
 		}

@@ -49,8 +49,14 @@ type ServerConfig struct {
 	// Concurrency is how many calls may be at work at once; more are refused
 	// with resource_exhausted and may safely be tried elsewhere. 0 means 1024.
 	Concurrency int
+	// Streams is how many streams may be open at once, beside the calls; more
+	// are refused like those. 0 means 10,000.
+	Streams int
+	// MaxBody is the most bytes of a message of a stream, and of a request or
+	// answer that travels in parts. 0 means 64 MiB.
+	MaxBody int
 	// Timeout is the most time that one call gets, whatever its caller asks
-	// for. 0 means 30 s.
+	// for. 0 means 30 s. Streams have no such limit.
 	Timeout time.Duration
 	// Middleware wraps every handler; the first is the outermost.
 	Middleware []Middleware
@@ -98,13 +104,16 @@ type Server struct {
 	cancels   *cancels
 	claims    *bus.Listener
 	progress  inProgress
+	uplink    *bus.Listener
+	uplinks   uplinks
 	buffers   buffers
 
 	begun    atomic.Bool
-	atWork   atomic.Int64
-	serving  atomic.Bool // calls of this process may come here
-	draining atomic.Bool // they go elsewhere
-	closed   atomic.Bool // nothing is taken any more
+	atWork   atomic.Int64 // calls
+	lasting  atomic.Int64 // streams open
+	serving  atomic.Bool  // calls of this process may come here
+	draining atomic.Bool  // they go elsewhere
+	closed   atomic.Bool  // nothing is taken any more
 	empty    chan struct{}
 	dropped  atomic.Uint64
 }
@@ -130,6 +139,9 @@ func NewServer(conn *bus.Conn, cfg ServerConfig) *Server {
 	if cfg.Concurrency == 0 {
 		cfg.Concurrency = defaultConcurrency
 	}
+	if cfg.Streams == 0 {
+		cfg.Streams = defaultStreams
+	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = defaultCap
 	}
@@ -154,6 +166,10 @@ func (c ServerConfig) check() error {
 	switch {
 	case c.Concurrency < 0:
 		return fmt.Errorf("concurrency %d: want a number of calls, or 0 for %d", c.Concurrency, defaultConcurrency)
+	case c.Streams < 0:
+		return fmt.Errorf("streams %d: want a number, or 0 for %d", c.Streams, defaultStreams)
+	case c.MaxBody < 0:
+		return fmt.Errorf("max body %d: want a number of bytes, or 0 for %d", c.MaxBody, defaultMaxBody)
 	case c.Timeout < 0:
 		return fmt.Errorf("timeout %v: want a duration, or 0 for %v", c.Timeout, defaultCap)
 	case c.BeatInterval < 0:
@@ -248,7 +264,7 @@ func (s *Server) open(ctx context.Context) error {
 		if err := awaitBroker(ctx, s.conn); err != nil {
 			return err
 		}
-		err := s.conn.Confirm(ctx, append(s.listeners, s.claims)...)
+		err := s.conn.Confirm(ctx, append(s.listeners, s.claims, s.uplink)...)
 		if err == nil {
 			break
 		}
@@ -279,10 +295,22 @@ func (s *Server) listen() error {
 		return err
 	}
 	s.listeners = append(s.listeners, l)
-	// Not one of the listeners: calls are at work after the last has come. The
-	// lane is theirs, since the answer must know of every call before it.
+	// These are not among the listeners: calls are at work, and streams open,
+	// after the last has come. The lane is that of calls, since the answer must
+	// know of every call before it.
 	s.claims, err = s.conn.Listen(bus.Calls, wire.ClaimSubject(s.cfg.Name), "", s.claim)
+	if err != nil {
+		return err
+	}
+	s.uplink, err = s.conn.Listen(bus.Streams, wire.StreamWildcard(s.cfg.Name, s.id), "", s.receiveUplink)
 	return err
+}
+
+func (s *Server) maxBody() int {
+	if s.cfg.MaxBody > 0 {
+		return s.cfg.MaxBody
+	}
+	return defaultMaxBody
 }
 
 // abandon undoes what a failed Start has done.
@@ -291,10 +319,8 @@ func (s *Server) abandon() {
 	ctx, cancel := context.WithTimeout(s.life, abandonLimit)
 	defer cancel()
 	_ = s.drain(ctx) // the start's own error is the one to report
-	if s.claims != nil {
-		_ = s.claims.Drain(ctx)
-	}
+	_ = s.drainRest(ctx)
 	s.cut(errStopped)
-	s.workers.stop(s.atWork.Load() == 0)
+	s.workers.stop(s.busy() == 0)
 	s.cancels.stop(ctx)
 }

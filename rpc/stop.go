@@ -30,12 +30,13 @@ func (s *Server) Stop(ctx context.Context) error {
 	keep(s.announcer.Drain(ctx, "stopping"))
 	keep(s.drain(ctx))
 	left := s.awaitEmpty(ctx)
-	keep(s.claims.Drain(ctx))
 	s.closed.Store(true)
 	s.cut(errStopped)
 	if left > 0 {
 		keep(fmt.Errorf("%d calls had not returned: %w", left, context.Cause(ctx)))
+		left = s.awaitCut()
 	}
+	keep(s.drainRest(ctx))
 	s.workers.stop(left == 0)
 	keep(s.announcer.Stop(ctx))
 	s.cancels.stop(ctx)
@@ -80,36 +81,60 @@ func (s *Server) drain(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// awaitEmpty waits until no call is at work, or ctx ends, and returns how many
-// are left.
+// drainRest ends the subscriptions that calls and streams at work need.
+func (s *Server) drainRest(ctx context.Context) error {
+	var errs []error
+	for _, l := range []*bus.Listener{s.claims, s.uplink} {
+		if l != nil {
+			errs = append(errs, l.Drain(ctx))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// awaitCut gives the handlers whose contexts have just ended a moment to tell
+// their callers.
+func (s *Server) awaitCut() int64 {
+	ctx, cancel := context.WithTimeout(s.life, abandonLimit)
+	defer cancel()
+	return s.awaitEmpty(ctx)
+}
+
+// busy counts the calls at work and the open streams.
+func (s *Server) busy() int64 { return s.atWork.Load() + s.lasting.Load() }
+
+// awaitEmpty waits until no call is at work and no stream open, or ctx ends, and
+// returns how many are left.
 func (s *Server) awaitEmpty(ctx context.Context) int64 {
 	for {
-		left := s.atWork.Load()
+		left := s.busy()
 		if left == 0 {
 			return 0
 		}
 		select {
 		case <-s.empty:
 		case <-ctx.Done():
-			return s.atWork.Load()
+			return s.busy()
 		}
 	}
 }
 
 // enter admits a call, or says why not. Who was admitted calls leave.
 func (s *Server) enter(e *endpoint) *bus.Error {
-	limit := int64(s.cfg.Concurrency)
-	if e.opts.exempt {
+	n, limit, what := &s.atWork, int64(s.cfg.Concurrency), "calls at work"
+	if e.kind != "" {
+		n, limit, what = &s.lasting, int64(s.cfg.Streams), "streams open"
+	} else if e.opts.exempt {
 		limit += spareForDebug
 	}
-	n := s.atWork.Add(1)
+	now := n.Add(1)
 	switch {
 	case s.closed.Load():
-		s.leave()
+		s.leave(e)
 		return refused(bus.Errorf(bus.Unavailable, "this instance of %s has stopped", s.cfg.Name))
-	case n > limit:
-		s.leave()
-		return refused(bus.Errorf(bus.ResourceExhausted, "this instance of %s has %d calls at work, the most it takes", s.cfg.Name, limit))
+	case now > limit:
+		s.leave(e)
+		return refused(bus.Errorf(bus.ResourceExhausted, "this instance of %s has %d %s, the most it takes", s.cfg.Name, limit, what))
 	}
 	return nil
 }
@@ -119,8 +144,12 @@ func (s *Server) stoodStill() *bus.Error {
 	return refused(bus.Errorf(bus.Unavailable, "this instance of %s stood still for a while, and the call may be too old; send it again", s.cfg.Name))
 }
 
-func (s *Server) leave() {
-	if s.atWork.Add(-1) > 0 || !s.draining.Load() {
+func (s *Server) leave(e *endpoint) {
+	n := &s.atWork
+	if e.kind != "" {
+		n = &s.lasting
+	}
+	if n.Add(-1) > 0 || !s.draining.Load() {
 		return
 	}
 	select {

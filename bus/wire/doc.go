@@ -47,7 +47,7 @@
 //	Mbus-Conn                | request | token                      | connection to cancel at              | the call cannot be cancelled
 //	Mbus-Attempt             | request | decimal, ≥ 1               | which attempt this is                | 1
 //	Mbus-From                | request | service name               | the caller as it calls itself        | unknown
-//	Mbus-Stream              | request | text                       | the caller speaks streams            | raw bodies, an empty one at the end
+//	Mbus-Stream              | request | "chunks"                   | the answer may come in parts, frames | the answer is one message
 //	traceparent, tracestate  | request | W3C Trace Context          | the caller's span                    | no trace
 //	baggage                  | request | W3C Baggage                | the trace's baggage                  | none
 //	Nats-Service-Error       | reply   | text                       | message of the error                 | with the next: not an error

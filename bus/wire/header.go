@@ -30,6 +30,9 @@ const (
 	HeaderBaggage     = "baggage"
 )
 
+// StreamChunks is the value of HeaderStream by which a plain caller says that it takes an answer in parts, as frames.
+const StreamChunks = "chunks"
+
 // Values of HeaderContentType. Absent means ContentTypeJSON.
 const (
 	ContentTypeJSON     = "application/json"

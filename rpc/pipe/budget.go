@@ -1,6 +1,10 @@
 package pipe
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/mbus-dev/mbus/bus/wire"
+)
 
 const (
 	// connWindow is shared by the streams of a connection, streamWindow is the
@@ -8,8 +12,11 @@ const (
 	connWindow   = 4 << 20
 	streamWindow = 1 << 20
 	leastWindow  = 4 << 10
-	// windowFrames is the window in frames.
-	windowFrames = 64
+	// The same in frames. What is allowed in all, with the least for each of
+	// 10,000 streams, is less than a connection holds for a reader that is late.
+	connFrames   = 32 << 10
+	streamFrames = 64
+	leastFrames  = 4
 )
 
 // A Budget shares the window of one connection among its pipes, so that what all
@@ -20,7 +27,11 @@ type Budget struct{ pipes atomic.Int64 }
 // Open returns the number of open pipes.
 func (b *Budget) Open() int { return int(b.pipes.Load()) }
 
-// share is the window of one pipe in bytes.
-func (b *Budget) share() uint64 {
-	return uint64(min(max(connWindow/max(b.pipes.Load(), 1), leastWindow), streamWindow))
+// share is the window of one pipe.
+func (b *Budget) share() wire.Credit {
+	n := max(b.pipes.Load(), 1)
+	return wire.Credit{
+		Seq:   uint64(min(max(connFrames/n, leastFrames), streamFrames)),
+		Bytes: uint64(min(max(connWindow/n, leastWindow), streamWindow)),
+	}
 }

@@ -102,8 +102,9 @@ func (p *Pipe) Grant() wire.Credit {
 
 // grant moves the edges. p.mu is held.
 func (p *Pipe) grant() {
-	p.in.edge.Seq = max(p.in.edge.Seq, p.in.taken.Seq+windowFrames)
-	p.in.edge.Bytes = max(p.in.edge.Bytes, p.in.taken.Bytes+p.cfg.Budget.share())
+	share := p.cfg.Budget.share()
+	p.in.edge.Seq = max(p.in.edge.Seq, p.in.taken.Seq+share.Seq)
+	p.in.edge.Bytes = max(p.in.edge.Bytes, p.in.taken.Bytes+share.Bytes)
 }
 
 // Widen takes the peer's word on what may be sent.

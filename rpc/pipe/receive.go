@@ -95,7 +95,7 @@ func (p *Pipe) take() (one part, credit wire.Credit, ok bool, err error) {
 	i.taken.Seq++
 	i.taken.Bytes += uint64(len(one.data))
 	share := p.cfg.Budget.share()
-	if !i.half && (i.edge.Seq-i.taken.Seq <= windowFrames/2 || i.edge.Bytes <= i.taken.Bytes+share/2) {
+	if !i.half && (i.edge.Seq-i.taken.Seq <= share.Seq/2 || i.edge.Bytes <= i.taken.Bytes+share.Bytes/2) {
 		before := i.edge
 		if p.grant(); i.edge != before {
 			credit = i.edge

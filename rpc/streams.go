@@ -1,0 +1,82 @@
+package rpc
+
+import (
+	"sync"
+	"time"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/rpc/pipe"
+)
+
+// sweepEvery is how often the streams of a connection are looked at.
+const sweepEvery = time.Second
+
+// streams are the open streams of one connection, of both sides: they share
+// its window and one timer.
+type streams struct {
+	conn   *bus.Conn
+	budget pipe.Budget
+
+	mu    sync.Mutex
+	pipes map[*pipe.Pipe]struct{}
+	epoch uint64 // of the connection at the last sweep
+	timer *time.Timer
+}
+
+type streamsKey struct{}
+
+// streamsOf returns the streams of a connection.
+func streamsOf(conn *bus.Conn) *streams {
+	return conn.Shared(streamsKey{}, func() any {
+		return &streams{conn: conn, pipes: make(map[*pipe.Pipe]struct{})}
+	}).(*streams)
+}
+
+func (s *streams) add(p *pipe.Pipe) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.pipes) == 0 {
+		s.epoch = s.conn.Epoch()
+		s.timer = time.AfterFunc(sweepEvery, s.sweep)
+	}
+	s.pipes[p] = struct{}{}
+}
+
+func (s *streams) remove(p *pipe.Pipe) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, there := s.pipes[p]; !there {
+		return
+	}
+	if delete(s.pipes, p); len(s.pipes) == 0 {
+		s.timer.Stop()
+	}
+}
+
+// sweep asks the silent peers, and all of them after a reconnect: what was on
+// its way then is lost.
+func (s *streams) sweep() {
+	epoch, now := s.conn.Epoch(), time.Now()
+	s.mu.Lock()
+	anew := epoch != s.epoch
+	s.epoch = epoch
+	all := make([]*pipe.Pipe, 0, len(s.pipes))
+	for p := range s.pipes {
+		all = append(all, p)
+	}
+	s.mu.Unlock()
+	if !s.conn.Connected() {
+		all, anew = nil, false // a broker that is away says nothing about peers
+	}
+	for _, p := range all {
+		if anew {
+			p.Ask()
+		}
+		p.Tick(now)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.pipes) > 0 {
+		s.timer.Reset(sweepEvery)
+	}
+}

@@ -1,0 +1,268 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/codec"
+	"github.com/mbus-dev/mbus/bus/wire"
+	"github.com/mbus-dev/mbus/rpc/pipe"
+)
+
+// defaultStreams is the most streams that a server has open.
+const defaultStreams = 10000
+
+// A streamHandler serves one stream.
+type streamHandler func(ctx context.Context, s *RawStream) error
+
+// uplinks are the open streams of a server, by the last token of the subject
+// that their callers send to.
+type uplinks struct {
+	mu   sync.Mutex
+	open map[string]uplink
+}
+
+// An uplink takes what the caller of a stream sends.
+type uplink interface {
+	receive(m *nats.Msg)
+}
+
+var (
+	_ uplink = (*serverStream)(nil)
+	_ uplink = (*plainFlow)(nil)
+)
+
+// add returns the token of a new uplink. It is random, so that nobody sends to
+// the stream of another by mistake.
+func (u *uplinks) add(l uplink) string {
+	sid := strconv.FormatUint(rand.Uint64(), 36)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.open == nil {
+		u.open = make(map[string]uplink)
+	}
+	u.open[sid] = l
+	return sid
+}
+
+func (u *uplinks) remove(sid string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.open, sid)
+}
+
+func (u *uplinks) get(sid string) uplink {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.open[sid]
+}
+
+// receiveUplink takes what the callers of streams send.
+func (s *Server) receiveUplink(m *nats.Msg) {
+	sid := m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]
+	if l := s.uplinks.get(sid); l != nil {
+		l.receive(m)
+		return
+	}
+	// A stream that is over. Who still asks for it is told.
+	if t := wire.TypeOf(m.Data); (t == wire.FramePing || t == wire.FrameData) && wire.ReplyAllowed(m.Reply) {
+		e := bus.Errorf(bus.Unavailable, "this instance of %s does not know the stream", s.cfg.Name)
+		f := wire.Frame{Type: wire.FrameCancel, Payload: e.AppendFrame(nil, 0)}
+		_ = s.conn.Publish(s.life, m.Reply, "", nil, wire.AppendFrame(nil, &f)) // it asks again
+	}
+}
+
+// A serverStream is the server's side of a stream in frames.
+type serverStream struct {
+	srv    *Server
+	pipe   *pipe.Pipe
+	reply  string // where the caller listens
+	sid    string
+	uplink string // where this side listens
+	end    context.CancelCauseFunc
+}
+
+// receive takes a frame of the caller.
+func (s *serverStream) receive(m *nats.Msg) {
+	if bus.NoResponders(m) {
+		s.pipe.Fail(bus.Errorf(bus.Canceled, "the caller of the stream is gone"))
+		return
+	}
+	f, err := wire.ParseFrame(m.Data)
+	if err != nil {
+		s.pipe.Cancel(bus.Errorf(bus.DataLoss, "a broken frame: %w", err))
+		return
+	}
+	s.pipe.Deliver(&f)
+}
+
+func (s *serverStream) send(f *wire.Frame) error {
+	buf := s.srv.buffers.get()
+	defer s.srv.buffers.put(buf)
+	buf.b = wire.AppendFrame(buf.b, f)
+	return s.srv.conn.Publish(s.srv.life, s.reply, s.uplink, nil, buf.b)
+}
+
+// over frees what the stream held and ends its context, once.
+func (s *serverStream) over() {
+	streamsOf(s.srv.conn).remove(s.pipe)
+	s.srv.uplinks.remove(s.sid)
+	cause := errGaveUp
+	if e := s.pipe.Failure(); e != nil && e.Code != bus.Canceled {
+		cause = e
+	}
+	s.end(cause)
+}
+
+// newServerStream makes the server's side of the stream that c opens.
+func (c *inbound) newServerStream(ctx context.Context, end context.CancelCauseFunc, open wire.Open) *serverStream {
+	srv := c.ep.srv
+	all := streamsOf(srv.conn)
+	s := &serverStream{srv: srv, reply: c.msg.Reply, end: end}
+	s.pipe = pipe.New(pipe.Config{Send: s.send, Budget: &all.budget, MaxMessage: srv.maxBody(), Ended: s.over})
+	s.pipe.Widen(open.Window)
+	s.sid = srv.uplinks.add(s)
+	s.uplink = wire.StreamSubject(srv.cfg.Name, srv.id, s.sid)
+	all.add(s.pipe)
+	if open.First {
+		s.pipe.First(uint8(c.request.Codec), open.Message)
+	}
+	if open.Half {
+		s.pipe.PeerHalf()
+	}
+	context.AfterFunc(ctx, func() { s.stopped(ctx) })
+	return s
+}
+
+// stopped ends the stream, if it still lasts, when its context does: at the
+// deadline, or because the server has stopped.
+func (s *serverStream) stopped(ctx context.Context) {
+	if cause := context.Cause(ctx); errors.Is(cause, errStopped) {
+		_ = s.pipe.End(s.srv.ended(cause), nil) // a caller who does not hear it notices our silence
+	}
+}
+
+// ended is what the end of a stream's context means to its caller.
+func (s *Server) ended(err error) *bus.Error {
+	if errors.Is(err, errStopped) {
+		return bus.Errorf(bus.Unavailable, "this instance of %s has stopped; open the stream again", s.cfg.Name)
+	}
+	return nil
+}
+
+// A streamContext is the context of a stream's handler.
+type streamContext struct {
+	context.Context
+	request *Request
+	stream  *RawStream
+}
+
+type streamKey struct{}
+
+// Value returns the request for [RequestFrom], the stream, and else what the
+// server's own context holds.
+func (c *streamContext) Value(key any) any {
+	switch key {
+	case requestKey{}:
+		return c.request
+	case streamKey{}:
+		return c.stream
+	}
+	return c.Context.Value(key)
+}
+
+// serveStream runs the handler of a stream from its opening to its end.
+func (c *inbound) serveStream() {
+	s := c.ep.srv
+	start := time.Now()
+	if err := c.parse(); err != nil {
+		c.ep.counter.done(time.Since(start))
+		c.reply(nil, c.ep.failed(err))
+		return
+	}
+	c.request.Stream = true
+	life, end := context.WithCancelCause(s.base)
+	if c.timed {
+		limited, cancel := context.WithDeadline(life, c.since.Add(c.timeout))
+		defer cancel()
+		life = limited
+	}
+	defer end(errReturned)
+	ctx := &streamContext{Context: life, request: &c.request}
+	finish, err := c.connect(ctx, end)
+	if err != nil {
+		c.ep.counter.done(time.Since(start))
+		c.reply(nil, c.ep.failed(err))
+		return
+	}
+	returned := false
+	defer func() {
+		c.ep.counter.done(time.Since(start))
+		failure := error(bus.Errorf(bus.Internal, "%s ended without an answer", c.ep.method))
+		if returned {
+			failure = err
+		}
+		if stopped := s.ended(context.Cause(life)); failure != nil && stopped != nil {
+			failure = stopped
+		}
+		end(errReturned) // who still sends for the handler stops
+		if failure == nil {
+			finish(nil)
+			return
+		}
+		finish(c.ep.failed(failure))
+	}()
+	_, err = c.ep.guard(ctx, ctx.request)
+	returned = true
+}
+
+// connect makes the flow of a stream and returns what ends it.
+func (c *inbound) connect(ctx *streamContext, end context.CancelCauseFunc) (func(*bus.Error), error) {
+	raw := &RawStream{ctx: ctx, codec: c.request.Codec, instance: c.ep.srv.id, explain: unexplained}
+	ctx.stream = raw
+	if !c.framed {
+		p := c.newPlainFlow(end)
+		raw.flow = p
+		return func(failure *bus.Error) { p.end(failure) }, nil
+	}
+	s := c.newServerStream(ctx, end, c.open)
+	raw.flow = s.pipe
+	accept := wire.Accept{Window: s.pipe.Grant(), ID: c.ep.srv.id}
+	f := wire.Frame{Type: wire.FrameAccept, Seq: c.seq, Payload: wire.AppendAccept(nil, &accept)}
+	if err := s.send(&f); err != nil {
+		s.pipe.Fail(bus.AsError(err))
+		return nil, err
+	}
+	return func(failure *bus.Error) {
+		raw.trail.mu.Lock()
+		defer raw.trail.mu.Unlock()
+		pairs, err := appendPairs(nil, raw.trail.meta)
+		if err != nil && failure == nil {
+			failure, pairs = c.ep.failed(unencodable(err, c.ep.method)), nil
+		}
+		if err := s.pipe.End(failure, pairs); err != nil {
+			c.ep.srv.log.Warn().Err(err).Str("method", c.ep.method).Msg("the end of a stream is lost")
+		}
+	}, nil
+}
+
+// handler adapts f to what middleware wraps.
+func (f streamHandler) handle(ctx context.Context, _ *Request) (*Response, error) {
+	s, _ := ctx.Value(streamKey{}).(*RawStream)
+	if s == nil {
+		return nil, bus.Errorf(bus.Internal, "a stream without a flow")
+	}
+	if err := f(ctx, s); err != nil && err != io.EOF { //nolint:errorlint // it is never wrapped
+		return nil, err
+	}
+	return &Response{Codec: codec.JSON}, nil
+}
