@@ -79,6 +79,9 @@ func (a *lane) join(nc *nats.Conn, l *Listener) error {
 	}
 	g := &group{key: l.key, gone: make(chan struct{})}
 	g.listeners.Store(&[]*Listener{l})
+	if !a.running {
+		a.since = time.Now() // messages may come before the goroutine looks
+	}
 	sub, err := nc.ChanQueueSubscribe(l.key.subject, l.key.queue, a.ch)
 	if err != nil {
 		return err
