@@ -13,7 +13,7 @@ LDFLAGS := -X main.version=$(VERSION) -X main.source=$(CURDIR)
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOFUMPT  := mvdan.cc/gofumpt@v0.12.0
 
-.PHONY: help build demo run test lint format fuzz bench docs clean
+.PHONY: help build demo run test chaos lint format fuzz bench docs clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ run: build ## run a node with the greeter until ctrl-C
 
 test: ## run every test, with the race detector where a C compiler is found
 	@GO='$(GO)' bash .ci/test
+
+chaos: ## the long fault lab: SEED=N repeats a run, ROUNDS=N faults of each kind
+	@MBUS_LONG=1 SEED='$(SEED)' ROUNDS='$(ROUNDS)' $(GO) test ./cli/e2e -run '^TestChaos' -count=1 -v -timeout 2h
 
 lint: ## check format and style
 	$(GO) run $(GOFUMPT) -l . | (! grep .)

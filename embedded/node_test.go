@@ -97,7 +97,7 @@ func TestTheBrokerRunsWithSafeOptions(t *testing.T) {
 	dir := t.TempDir()
 	node := start(t, embedded.Config{Listen: "127.0.0.1:0", StoreDir: dir, MaxPayload: 4096, Domain: "edge"})
 	got := ask(t, node)
-	want := varz{PingInterval: time.Second, MaxPingsOut: 2, MaxPending: 64 << 20, MaxPayload: 4096}
+	want := varz{PingInterval: 700 * time.Millisecond, MaxPingsOut: 2, MaxPending: 64 << 20, MaxPayload: 4096}
 	want.JetStream.Config.StoreDir = filepath.Join(dir, "jetstream")
 	want.JetStream.Config.SyncAlways = true
 	want.JetStream.Config.SyncInterval = got.JetStream.Config.SyncInterval // has no meaning then

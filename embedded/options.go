@@ -17,6 +17,11 @@ const (
 
 	// A stop of a clustered node tells its clients first, waits for them to
 	// find another node, and then cuts those that have not, one by one.
+	// A peer that falls silent is cut after three to four intervals: the broker
+	// leaves out the ping of the first one, in which it has still heard
+	// something.
+	pingInterval = 700 * time.Millisecond
+
 	lameDuckGrace    = time.Second
 	lameDuckDuration = 4 * time.Second
 )
@@ -46,7 +51,7 @@ func (p plan) options(dir string) (*server.Options, error) {
 	opts.NoSigs = true
 	opts.DisableJetStreamBanner = true
 
-	opts.PingInterval = time.Second
+	opts.PingInterval = pingInterval
 	opts.MaxPingsOut = 2
 	opts.MaxPending = maxPending
 	opts.MaxPayload = int32(cmp.Or(p.MaxPayload, server.MAX_PAYLOAD_SIZE))

@@ -8,10 +8,17 @@
 // asserted on the median of a few rounds, since one round on a busy machine
 // proves little; -v prints every figure.
 //
+// TestChaos… is the fault lab: loads that call at a fixed rate (load), services
+// that write down what they execute (worker), and faults in between. The times of
+// the faults come from a seed. A test that fails prints where it keeps the
+// timeline, every call and every execution.
+//
 //	variable       meaning
 //	MBUS_NATS_CLI  the NATS command line tool, if it is not nats in the PATH
 //	MBUS_CI        what a test needs must be there: nothing is skipped for want of it
 //	MBUS_LONG      the long forms: 10,000 calls where the short form makes 3,000, and more rounds
+//	SEED           the seed of the fault lab, to repeat a run
+//	ROUNDS         how many faults of a kind the long form of the fault lab makes
 //
 // The tests need Unix processes and signals; what reads /proc needs Linux.
 package e2e

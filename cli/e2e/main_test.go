@@ -22,6 +22,8 @@ const (
 	mbus          program = "mbus"
 	greeterServer program = "greeter"
 	crowd         program = "crowd"
+	worker        program = "worker"
+	load          program = "load"
 )
 
 // path is where the program is. TestMain put it there, for this process and
@@ -52,7 +54,9 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		_ = os.Setenv(programsDir, dir)
-		return m.Run()
+		code := m.Run()
+		printReport()
+		return code
 	}())
 }
 
@@ -61,7 +65,7 @@ func build(dir string) error {
 	if err != nil {
 		return err
 	}
-	for p, pkg := range map[program]string{mbus: ".", greeterServer: "./examples/greeter/server", crowd: "./cli/e2e/crowd"} {
+	for p, pkg := range map[program]string{mbus: ".", greeterServer: "./examples/greeter/server", crowd: "./cli/e2e/crowd", worker: "./cli/e2e/worker", load: "./cli/e2e/load"} {
 		// The go command keeps a test's result until something changes that the
 		// test imports or reads. What it builds counts too: the import of cli
 		// and this say so.

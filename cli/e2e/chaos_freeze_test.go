@@ -1,0 +1,102 @@
+//go:build unix
+
+package e2e_test
+
+import (
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	// cutAfter is the time after which nothing goes to a silent instance.
+	cutAfter = 3 * time.Second
+	// backWithin is when an instance works again after the silence.
+	backWithin = 2 * time.Second
+	// silence is how long one lasts here.
+	silence = 6 * time.Second
+	// impatient is the time that a call gets here which may not run twice.
+	impatient = 2 * time.Second
+)
+
+// silenced checks what calls see of an instance that fell silent at one moment
+// and was back at another. plain may not run twice, again may.
+func silenced(l *lab, how, victim string, at, back time.Time, plain, again history) {
+	l.t.Helper()
+	book := l.ledger()
+	toIt := routedTo(plain, at.Add(cutAfter))
+	report(l.t, how+": none routed to it more than 3 s later", len(toIt.calls) == 0, how, "%d of %d %s",
+		len(toIt.calls), len(plain.dueBetween(at.Add(cutAfter), back).calls), toIt.list())
+	window := plain.dueBetween(at, at.Add(cutAfter))
+	// A third of 1,500 calls by chance: five standard deviations are 6 %.
+	share := float64(len(window.failed().calls)) / float64(len(window.calls))
+	report(l.t, how+": at most a third of the calls before that fail", share <= 1.0/3+0.06, how,
+		"%.1f %% of %d", 100*share, len(window.calls))
+	outside := plain.failed().where(func(c call) bool { return c.Sent < at.Add(-impatient).UnixNano() })
+	report(l.t, how+": no other call fails", len(outside.calls) == 0 && len(plain.failed().calls) == len(window.failed().calls)+len(toIt.calls)+inFlightAt(plain, at), how,
+		"%s", plain)
+	report(l.t, how+": with tries again at most 0.1 % fail", len(again.failed().calls)*1000 <= len(again.calls), how, "%d of %d %s",
+		len(again.failed().calls), len(again.calls), again.failed().list())
+	rejoined := time.Duration(0)
+	for _, runs := range book {
+		for _, x := range runs {
+			if after := time.Duration(x.began - back.UnixNano()); x.by == victim && after > 0 && (rejoined == 0 || after < rejoined) {
+				rejoined = after
+			}
+		}
+	}
+	report(l.t, how+": it works again within 2 s", rejoined > 0 && rejoined <= backWithin, how+", ledger", "after %v", rejoined.Round(time.Millisecond))
+	late := append(book.tooLate(plain), book.tooLate(again)...)
+	report(l.t, how+": no handler begins after the time of its call", len(late) == 0, "ledger", "%d %s", len(late), joined(late))
+	report(l.t, how+": no call is executed twice that may not be", len(book.twice("plain")) == 0, "ledger", "%d of %d", len(book.twice("plain")), len(plain.calls))
+	report(l.t, how+": every call ends in its time", len(plain.lost().calls)+len(again.lost().calls) == 0, "history", "%d late %s", len(plain.lost().calls), plain.lost().list())
+
+	// The controls: the first calls of the silence were routed there, and the
+	// checker sees them.
+	if len(routedTo(plain, at).calls) == 0 {
+		l.t.Error("no call was seen to go to the silent instance at all")
+	}
+}
+
+// routedTo are the calls sent after a moment that nobody answered.
+func routedTo(h history, after time.Time) history {
+	return h.where(func(c call) bool { return !c.OK && c.Sent >= after.UnixNano() })
+}
+
+// inFlightAt counts the failed calls that were open at a moment.
+func inFlightAt(h history, at time.Time) int {
+	return len(h.failed().where(func(c call) bool { return c.Due < at.UnixNano() && c.End >= at.UnixNano() }).calls)
+}
+
+// silenceLoads are two loads: of calls that may not run twice, and of such that may.
+func (l *lab) silenceLoads() (plain, again *generator) {
+	plain = l.load("plain", impatient, "-request", `"millis":5`)
+	again = l.load("again", callTimeout, "-request", `"millis":5`, "-method", "Work.Again", "-idempotent")
+	l.pass(time.Second)
+	return plain, again
+}
+
+// One of three instances is stopped as ctrl-Z stops a process, and goes on
+// later: the broker is the only one that can tell.
+func TestChaosFreeze(t *testing.T) {
+	for range faults(t, 1, 3) {
+		l := openLab(t, startNode(t, "--ephemeral"))
+		ids := []string{"a", "b", "c"}
+		var workers []*process
+		for _, id := range ids {
+			workers = append(workers, l.worker(id))
+		}
+		plain, again := l.silenceLoads()
+		i := l.random.IntN(len(ids))
+		at := time.Now()
+		workers[i].signal(t, syscall.SIGSTOP)
+		l.event("%s was stopped", ids[i])
+		l.pass(silence)
+		back := time.Now()
+		workers[i].signal(t, syscall.SIGCONT)
+		l.event("%s goes on", ids[i])
+		l.pass(backWithin + time.Second)
+		silenced(l, "SIGSTOP", ids[i], at, back, plain.end(), again.end())
+		stopAll(t, workers...)
+	}
+}

@@ -1,0 +1,52 @@
+//go:build unix
+
+package e2e_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// Three instances are restarted again and again: in turn one is started before
+// its forerunner stops, and one is stopped before its successor starts. No call
+// fails, neither of mbus clients nor of plain NATS requests.
+func TestChaosRollingRestart(t *testing.T) {
+	l := openLab(t, startNode(t, "--ephemeral"))
+	workers := []*process{l.worker("a0"), l.worker("b0"), l.worker("c0")}
+	const request = `"millis":20`
+	loads := map[string]*generator{
+		"mbus":  l.load("mbus", callTimeout, "-request", request),
+		"plain": l.load("plain", callTimeout, "-plain", "-request", request),
+	}
+	begin := time.Now()
+	restarts := 0
+	const times = 6
+	for round := 1; round <= times*faults(t, 1, 3) || time.Since(begin) < minimumLoad; round++ {
+		for i, name := range []string{"a", "b", "c"} {
+			id := fmt.Sprintf("%s%d", name, round)
+			l.pass(l.moment(0, 200*time.Millisecond))
+			if (round+i)%2 == 0 {
+				next := l.worker(id)
+				stopAll(t, workers[i])
+				workers[i] = next
+			} else {
+				stopAll(t, workers[i])
+				workers[i] = l.worker(id)
+			}
+			l.event("%s has taken over", id)
+			restarts++
+		}
+	}
+	for _, name := range []string{"mbus", "plain"} {
+		h := loads[name].end()
+		report(t, "rolling restart: 0 calls fail, "+name+" clients", len(h.failed().calls) == 0 && len(h.calls) >= 10_000, "SIGTERM, open loop 500/s",
+			"%d of %d failed, %d restarts, p99 %v %s", len(h.failed().calls), len(h.calls), restarts, h.quantile(0.99), h.failed().list())
+		book := l.ledger()
+		report(t, "each call is executed once, "+name+" clients", len(book.twice(name)) == 0 && book.executions(name) >= len(h.calls), "ledger",
+			"%d twice, %d executions", len(book.twice(name)), book.executions(name))
+	}
+}
+
+// minimumLoad is the time in which 500 calls a second are 10,000.
+const minimumLoad = 20*time.Second + 500*time.Millisecond
