@@ -265,7 +265,7 @@ func TestADeadlineBoundsAStreamOnBothSides(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		_, l := serveLab(t, b.Conn(t))
 		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 1950*time.Millisecond)
 		defer cancel()
 		began, n := time.Now(), 0
 		var last error
@@ -276,7 +276,7 @@ func TestADeadlineBoundsAStreamOnBothSides(t *testing.T) {
 		}
 		wantError(t, last, bus.DeadlineExceeded, bus.Timeout)
 		if took := time.Since(began); n != 20 || took > 2100*time.Millisecond {
-			t.Errorf("%d messages in %v, want 20 in 2 s", n, took)
+			t.Errorf("%d messages in %v, want 20 in 1.95 s", n, took)
 		}
 		time.Sleep(100 * time.Millisecond)
 		if _, ended := l.read(); len(ended) != 1 || ended[0] == nil {
