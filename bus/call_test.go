@@ -14,39 +14,6 @@ import (
 	"github.com/mbus-dev/mbus/bus/bustest"
 )
 
-func TestInterimMessagesDoNotEndACall(t *testing.T) {
-	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
-		server, client := b.Conn(t), b.Conn(t)
-		l, err := server.Listen(bus.Calls, "ask", "", func(m *nats.Msg) {
-			for _, body := range []string{"not yet", "still not", "done", "too late"} {
-				_ = m.Respond([]byte(body))
-			}
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := server.Confirm(bustest.Context(t), l); err != nil {
-			t.Fatal(err)
-		}
-		var mu sync.Mutex
-		var seen []string
-		m, err := client.Call(bustest.Context(t), bus.Call{Subject: "ask", Interim: func(m *nats.Msg) bool {
-			mu.Lock()
-			defer mu.Unlock()
-			seen = append(seen, string(m.Data))
-			return len(m.Data) > 4
-		}})
-		if err != nil || string(m.Data) != "done" {
-			t.Fatalf("%v, %v", m, err)
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if want := []string{"not yet", "still not", "done"}; !slices.Equal(seen, want) {
-			t.Errorf("the interim function saw %q, want %q", seen, want)
-		}
-	})
-}
-
 func TestAbortEndsTheCallsItNames(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		server, client := b.Conn(t), b.Conn(t)

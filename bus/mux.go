@@ -45,13 +45,9 @@ type slot struct {
 	result  chan result
 	subject string // that the request went to
 	seq     uint64 // by which both sides know the call, 0 if there is no such number
-	interim func(*nats.Msg) bool
 	f       func(*nats.Msg)
 	failed  func(*Error)
 }
-
-// lasting reports whether someone may still use the slot after its release.
-func (s *slot) lasting() bool { return s.f != nil || s.interim != nil }
 
 type result struct {
 	msg *nats.Msg
@@ -105,8 +101,8 @@ func (m *mux) release(s *slot) {
 // recycle keeps a slot that is empty and out of the table.
 func (m *mux) recycle(s *slot) {
 	m.open.Add(-1)
-	if s.lasting() {
-		return // a late message may still be on its way into its function
+	if s.f != nil {
+		return // a late message may still be on its way into f
 	}
 	select {
 	case m.free <- s:
@@ -126,14 +122,14 @@ func (m *mux) remove(key uint64) *slot {
 
 // lookup returns what the slot does with messages. Outside the lock the slot
 // itself may be at its next call already.
-func (m *mux) lookup(key uint64) (f func(*nats.Msg), interim func(*nats.Msg) bool) {
+func (m *mux) lookup(key uint64) func(*nats.Msg) {
 	shard := &m.shards[key%muxShards]
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	if s := shard.slots[key]; s != nil {
-		return s.f, s.interim
+		return s.f
 	}
-	return nil, nil
+	return nil
 }
 
 // deliver is called for every message that reaches the reply subscription.
@@ -146,12 +142,8 @@ func (m *mux) deliver(msg *nats.Msg) {
 	if !ok {
 		return
 	}
-	f, interim := m.lookup(key)
-	if f != nil {
+	if f := m.lookup(key); f != nil {
 		f(msg)
-		return
-	}
-	if interim != nil && interim(msg) {
 		return
 	}
 	if s := m.remove(key); s != nil {

@@ -43,11 +43,6 @@ type Call struct {
 	// Seq is a number by which the caller and whoever answers know the call, 0
 	// if there is none. Waiting and Abort use it.
 	Seq uint64
-	// Interim, if not nil, gets each message before it counts as the reply. True
-	// says that it is not the reply, and the waiting goes on. It runs on the
-	// goroutine that serves all replies of the connection, must not block, and
-	// may be called once more after the call has ended.
-	Interim func(*nats.Msg) bool
 }
 
 // Call is Request for a call that needs more than a subject and a body.
@@ -56,7 +51,7 @@ func (c *Conn) Call(ctx context.Context, call Call) (*nats.Msg, error) {
 	if ctx.Err() != nil {
 		return nil, contextError(ctx, start)
 	}
-	s, reply, err := c.mux.take(slot{subject: call.Subject, seq: call.Seq, interim: call.Interim})
+	s, reply, err := c.mux.take(slot{subject: call.Subject, seq: call.Seq})
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,6 @@ import (
 const (
 	defaultTimeout = 5 * time.Second
 	defaultRetries = 3
-	defaultMaxBody = 64 << 20
 )
 
 // ClientConfig configures a Client. The zero value works.
@@ -48,6 +47,10 @@ type ClientConfig struct {
 	// and encoding stay as they are. A server that is not serving, or is
 	// draining, is called through the bus.
 	Local []*Server
+	// ChunkAbove is the size in bytes above which a request goes in parts, so
+	// that it holds up nobody else on the connection. 0 means 256 KiB; it is
+	// never more than the broker takes in one message.
+	ChunkAbove int
 	// MaxBody is the most bytes of a message of a stream, and of a request or
 	// answer that travels in parts. 0 means 64 MiB.
 	MaxBody int

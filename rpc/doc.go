@@ -44,10 +44,10 @@
 //	Refused    resource_exhausted     too many calls at work there; the handler did not run       yes, within the budget
 //	Refused    unavailable            the instance stops, or has just stood still                 yes, within the budget
 //	Refused    permission_denied      the broker or the service denies the right                  no
-//	Refused    too_large              the request is over the broker's limit; it was not sent     no
+//	Refused    too_large              the request is over MaxBody; it was not sent                no
 //	Handler    any                    the handler ran and said no                                 no
 //	Handler    internal               it returned another error, or panicked                      no
-//	Handler    too_large              its answer is over the broker's limit                       no
+//	Handler    too_large              the server's MaxBody, or the caller's for the answer        no
 //	Handler    data_loss              its answer cannot be read                                   no
 //	Broker     unavailable            the broker is away                                          only WithIdempotent
 //

@@ -281,7 +281,7 @@ func TestACallWhoseBrokerIsLostIsNotRepeated(t *testing.T) {
 func TestATooLargeRequestIsNotSent(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		serveHello(t, b)
-		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{MaxBody: 2 << 20})
 		_, err := rpc.Call[HelloResponse](bustest.Context(t), client, greeter, "Say.Hello", &HelloRequest{Name: strings.Repeat("x", 2<<20)})
 		wantError(t, err, bus.TooLarge, bus.Refused)
 	})
@@ -299,7 +299,7 @@ func TestATooLargeAnswerIsAnError(t *testing.T) {
 			return nil, e
 		})
 		serve(t, s)
-		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{MaxBody: 2 << 20})
 		for range 2 { // plain, then frames
 			wantError(t, sayHello(bustest.Context(t), client), bus.TooLarge, bus.Handler)
 			_, err := rpc.Call[HelloResponse](bustest.Context(t), client, greeter, "Say.Detail", nil)

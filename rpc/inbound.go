@@ -27,6 +27,9 @@ type inbound struct {
 	timed   bool   // the caller said how long it waits
 	conn    string // of the caller, to hear of a cancel
 	open    wire.Open
+	size    int           // of a request in parts
+	chunks  bool          // a plain caller takes an answer in parts
+	link    *serverStream // that brings the request in parts
 	request Request
 	ctx     callContext
 
@@ -83,6 +86,9 @@ func (c *inbound) serve() {
 			c.failure = c.ep.vanished()
 		}
 		c.reply(c.res, c.failure)
+		if c.link != nil {
+			c.link.pipe.Close()
+		}
 		if c.counted {
 			c.ep.srv.progress.remove(seq)
 		}
@@ -98,10 +104,7 @@ func (c *inbound) answer() (*Response, *bus.Error) {
 		c.ep.counter.done(time.Since(c.arrived))
 		return nil, c.ep.failed(err)
 	}
-	deadline := c.arrived.Add(s.cfg.Timeout)
-	if c.timed {
-		deadline = earlier(deadline, c.since.Add(c.timeout))
-	}
+	deadline := c.deadline()
 	if !time.Now().Before(deadline) {
 		c.ep.counter.done(time.Since(c.arrived))
 		return nil, c.ep.failed(bus.Errorf(bus.DeadlineExceeded, "the caller's time was over before %s could begin", c.ep.method))
@@ -111,6 +114,12 @@ func (c *inbound) answer() (*Response, *bus.Error) {
 		c.ctx.cancels, c.ctx.caller = s.cancels, c.conn
 		if c.ctx.key.id = c.request.ID; c.framed {
 			c.ctx.key = callKey{seq: c.seq}
+		}
+	}
+	if c.open.Call {
+		if err := c.receiveBody(deadline); err != nil {
+			c.ep.counter.done(time.Since(c.arrived))
+			return nil, c.ep.failed(err)
 		}
 	}
 	return c.ep.call(&c.ctx, c.arrived)
@@ -149,10 +158,8 @@ func (c *inbound) parseFrame() error {
 	case f.Type == wire.FrameCall && c.ep.kind != "":
 		return c.notACall()
 	case f.Type == wire.FrameCall:
-	case f.Type == wire.FrameOpen && c.ep.kind == "":
-		return bus.Errorf(bus.Unimplemented, "%s is not a stream; call it", c.ep.method)
 	case f.Type == wire.FrameOpen:
-		if err := c.parseOpen(f.Payload); err != nil {
+		if err := c.parseOpen(&f); err != nil {
 			return err
 		}
 		f.Payload = nil
@@ -188,17 +195,36 @@ func (c *inbound) notACall() *bus.Error {
 	return bus.Errorf(bus.Unimplemented, "%s is a stream (%s): open it as one, on the command line with mbus stream", c.ep.method, c.ep.kind)
 }
 
-func (c *inbound) parseOpen(payload []byte) error {
-	open, err := wire.ParseOpen(payload)
+func (c *inbound) parseOpen(f *wire.Frame) error {
+	open, err := wire.ParseOpen(f.Payload)
 	switch {
+	case !open.Call && c.ep.kind == "":
+		return bus.Errorf(bus.Unimplemented, "%s is not a stream; call it", c.ep.method)
 	case err != nil:
 		return bus.Errorf(bus.InvalidArgument, "the opening of the stream is broken: %w", err)
+	case open.Call && c.ep.kind == "":
+		return c.parseLarge(f, open)
 	case open.Call:
 		return bus.Errorf(bus.Unimplemented, "%s is a stream; it takes no call in parts", c.ep.method)
 	case len(open.Message) > pipe.Fragment:
 		return bus.Errorf(bus.TooLarge, "the first message of a stream may have %d bytes with its opening, not %d", pipe.Fragment, len(open.Message))
 	}
 	c.open = open
+	return nil
+}
+
+// parseLarge reads the opening of a call whose request follows in parts.
+func (c *inbound) parseLarge(f *wire.Frame, open wire.Open) error {
+	size, err := sizeOf(f.Meta)
+	switch limit := c.ep.srv.maxBody(); {
+	case err != nil:
+		return err
+	case size > limit:
+		return overLimit("the request", size, limit)
+	case open.First, open.Half:
+		return bus.Errorf(bus.InvalidArgument, "the request in parts begins with its opening")
+	}
+	c.open, c.size = open, size
 	return nil
 }
 
@@ -274,6 +300,7 @@ func (c *inbound) control(name, value string) error {
 		case c.ep.kind != "":
 			return c.notACall()
 		}
+		c.chunks = true
 	}
 	return nil
 }

@@ -110,8 +110,8 @@ func (s *Server) fits(m Metadata, size int) error {
 	for _, p := range pairs {
 		size += len(p.Key) + len(p.Value) + len(": \r\n")
 	}
-	if limit := s.conn.MaxPayload(); size > limit {
-		return bus.Errorf(bus.TooLarge, "%d bytes with their headers are over the broker's limit of %d bytes a message", size, limit)
+	if limit := s.maxBody(); size > limit {
+		return overLimit("a body with its metadata", size, limit)
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func TestLocalCallsSkipTheBrokerAndNothingElse(t *testing.T) {
 			}
 		}
 		s := newGreeter(conn, func(c *rpc.ServerConfig) {
-			c.Middleware, c.Concurrency, c.Timeout = []rpc.Middleware{count}, 2, 10*time.Second
+			c.Middleware, c.Concurrency, c.Timeout, c.MaxBody = []rpc.Middleware{count}, 2, 10*time.Second, 1<<20
 		})
 		for method, opts := range map[string][]rpc.HandleOption{"Say.Hello": nil, "Say.Inline": {rpc.Inline()}} {
 			rpc.Handle(s, method, func(ctx context.Context, r *HelloRequest) (*HelloResponse, error) {

@@ -41,6 +41,7 @@ func (p *peer) missing(m *nats.Msg) {
 	if !ok || d.Itself {
 		return
 	}
+	streamsOf(p.conn).ask(p.service, d.ID)
 	calls := p.conn.Waiting(wire.CallSubject(p.service, ""))
 	calls = append(calls, p.conn.Waiting(wire.NodeSubject(p.service, d.ID, ""))...)
 	for len(calls) > 0 {

@@ -27,6 +27,9 @@ func (c *Client) send(ctx context.Context, p *peer, req *Request) (*Response, *b
 	default:
 		subject = p.subject(req.Method)
 	}
+	if len(req.Body) > whole(c.conn, c.cfg.ChunkAbove) && p.takesParts(len(req.Body)) {
+		return c.sendLarge(ctx, p, req)
+	}
 	if p.frames() {
 		return c.sendFrame(ctx, p, subject, req, pairs)
 	}
@@ -86,6 +89,11 @@ func (c *Client) sendFrame(ctx context.Context, p *peer, subject string, req *Re
 		}
 		return nil, failure
 	}
+	return c.read(ctx, p, req, f.Seq, m)
+}
+
+// read reads the answer to a frame.
+func (c *Client) read(ctx context.Context, p *peer, req *Request, seq uint64, m *nats.Msg) (*Response, *bus.Error) {
 	if e := bus.ReplyError(m); e != nil {
 		if !wire.IsFrame(m.Data) {
 			p.notFrames()
@@ -96,12 +104,15 @@ func (c *Client) sendFrame(ctx context.Context, p *peer, subject string, req *Re
 		p.notFrames()
 		return readPlain(m)
 	}
+	if wire.TypeOf(m.Data) == wire.FrameAccept {
+		return c.fetch(ctx, req, m)
+	}
 	answer, err := wire.ParseFrame(m.Data)
 	if err != nil {
 		return nil, badReply("%w", err)
 	}
-	if answer.Type != wire.FrameReply || answer.Seq != f.Seq || answer.More {
-		return nil, badReply("a frame of type %s, number %d, answers number %d", answer.Type, answer.Seq, f.Seq)
+	if answer.Type != wire.FrameReply || answer.Seq != seq || answer.More {
+		return nil, badReply("a frame of type %s, number %d, answers number %d", answer.Type, answer.Seq, seq)
 	}
 	res := &Response{Codec: codec.Codec(answer.Codec), Body: answer.Payload, Meta: metadataOfPairs(answer.Meta)}
 	if answer.Codec == wire.CodecNone {
@@ -161,6 +172,9 @@ func (c *Client) exchange(ctx context.Context, subject string, req *Request, pai
 	}
 	if e := bus.ReplyError(m); e != nil {
 		return nil, ended(e)
+	}
+	if wire.TypeOf(m.Data) == wire.FrameAccept && len(m.Header[wire.HeaderContentType]) == 0 {
+		return c.fetch(ctx, req, m)
 	}
 	return readPlain(m)
 }

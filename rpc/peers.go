@@ -171,6 +171,15 @@ func (p *peer) frames() bool {
 	return false
 }
 
+// takesParts reports whether a request of this size should go in parts: always
+// to a service that speaks frames, and to one that may if it cannot go whole.
+func (p *peer) takesParts(size int) bool {
+	if p.frames() {
+		return true
+	}
+	return p.speaks.Load() != speaksPlain && size > p.conn.MaxPayload()-besideBody
+}
+
 // notFrames remembers that an instance answered a frame plainly.
 func (p *peer) notFrames() { p.speaks.Store(speaksPlain) }
 

@@ -33,6 +33,9 @@ func (c *inbound) send(res *Response) error {
 	if res == nil {
 		res = &Response{}
 	}
+	if (c.framed || c.chunks) && len(res.Body) > whole(c.ep.srv.conn, c.ep.srv.cfg.ChunkAbove) {
+		return c.replyLarge(res)
+	}
 	if c.framed {
 		return c.sendFrame(res)
 	}

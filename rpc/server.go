@@ -52,6 +52,10 @@ type ServerConfig struct {
 	// Streams is how many streams may be open at once, beside the calls; more
 	// are refused like those. 0 means 10,000.
 	Streams int
+	// ChunkAbove is the size in bytes above which an answer goes in parts, to
+	// callers who take that, so that it holds up nobody else on the connection.
+	// 0 means 256 KiB; it is never more than the broker takes in one message.
+	ChunkAbove int
 	// MaxBody is the most bytes of a message of a stream, and of a request or
 	// answer that travels in parts. 0 means 64 MiB.
 	MaxBody int
@@ -93,20 +97,21 @@ type Server struct {
 	endpoints map[string]*endpoint // not changed after Start
 	order     []*endpoint
 
-	base      context.Context // of every call; ends when Stop runs out of time
-	cut       context.CancelCauseFunc
-	life      context.Context // the same values, never ends
-	began     time.Time
-	listeners []*bus.Listener
-	announcer *discovery.Announcer
-	ready     chan struct{} // closed when Start returns
-	workers   *workers
-	cancels   *cancels
-	claims    *bus.Listener
-	progress  inProgress
-	uplink    *bus.Listener
-	uplinks   uplinks
-	buffers   buffers
+	base       context.Context // of every call; ends when Stop runs out of time
+	cut        context.CancelCauseFunc
+	life       context.Context // the same values, never ends
+	began      time.Time
+	listeners  []*bus.Listener
+	announcer  *discovery.Announcer
+	ready      chan struct{} // closed when Start returns
+	workers    *workers
+	cancels    *cancels
+	claims     *bus.Listener
+	progress   inProgress
+	uplink     *bus.Listener
+	uplinks    uplinks
+	assembling atomic.Int64 // bytes of requests in parts
+	buffers    buffers
 
 	begun    atomic.Bool
 	atWork   atomic.Int64 // calls
@@ -168,6 +173,8 @@ func (c ServerConfig) check() error {
 		return fmt.Errorf("concurrency %d: want a number of calls, or 0 for %d", c.Concurrency, defaultConcurrency)
 	case c.Streams < 0:
 		return fmt.Errorf("streams %d: want a number, or 0 for %d", c.Streams, defaultStreams)
+	case c.ChunkAbove < 0:
+		return fmt.Errorf("chunk above %d: want a number of bytes, or 0 for %d", c.ChunkAbove, defaultChunkAbove)
 	case c.MaxBody < 0:
 		return fmt.Errorf("max body %d: want a number of bytes, or 0 for %d", c.MaxBody, defaultMaxBody)
 	case c.Timeout < 0:

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -19,6 +20,7 @@ const lateAccept = 30 * time.Second
 
 // An opening is what goes out with the opening of a stream.
 type opening struct {
+	call  bool // of a unary method, with body in parts
 	first bool // body is the first message
 	half  bool // and the last
 	codec codec.Codec
@@ -35,7 +37,8 @@ type clientStream struct {
 	free   func()
 	giveUp func() // ends the stream's context
 
-	answered chan struct{} // closed when it is accepted or refused
+	whole    atomic.Pointer[nats.Msg] // the answer to a call, in one message
+	answered chan struct{}            // closed when it is accepted or refused
 
 	mu       sync.Mutex
 	uplink   string // where this side sends; empty until it is accepted
@@ -115,20 +118,27 @@ func (c *Client) openOnce(ctx, life context.Context, giveUp func(), p *peer, req
 	if err != nil {
 		return nil, bus.AsError(err)
 	}
+	p.frames() // from here on it hears when an instance is gone
 	subject := p.subject(req.Method)
 	if req.Instance != "" {
 		subject = wire.NodeSubject(req.Service, req.Instance, req.Method)
 	}
-	all := streamsOf(c.conn)
+	if o.call {
+		if len(o.body) > c.maxBody() {
+			failure := overLimit("the request", len(o.body), c.maxBody())
+			failure.End = bus.Refused
+			return nil, failure
+		}
+		pairs = append(pairs[:len(pairs):len(pairs)], sizeMeta(len(o.body)))
+	}
 	s := &clientStream{client: c, req: req, seq: c.seq.Add(1), answered: make(chan struct{}), giveUp: giveUp}
 	s.reply, s.free, err = c.conn.Expect(s.receive)
 	if err != nil {
 		return nil, bus.AsError(err)
 	}
-	s.pipe = pipe.New(pipe.Config{Send: s.send, Budget: &all.budget, MaxMessage: c.maxBody(), Ended: s.over})
-	all.add(s.pipe)
-	fits := o.first && len(o.body) <= pipe.Fragment
-	open := wire.Open{Window: s.pipe.Grant(), First: fits, Half: fits && o.half, Message: o.body}
+	s.pipe = newPipe(c.conn, c.maxBody(), s.send, s.over)
+	fits := o.first && len(o.body) <= min(pipe.Fragment, whole(c.conn, 0))
+	open := wire.Open{Window: s.pipe.Grant(), First: fits, Half: fits && o.half, Call: o.call, Message: o.body}
 	k := req.Codec
 	if fits {
 		k = o.codec
@@ -201,6 +211,12 @@ func (s *clientStream) receive(m *nats.Msg) {
 		s.pipe.Fail(gone("the instance that served the stream is gone"))
 		return
 	}
+	switch wire.TypeOf(m.Data) {
+	case wire.FrameReply, wire.FrameError:
+		s.whole.Store(m)
+		s.pipe.Close()
+		return
+	}
 	f, err := wire.ParseFrame(m.Data)
 	if err != nil {
 		s.pipe.Cancel(bus.Errorf(bus.DataLoss, "a broken frame: %w", err))
@@ -248,6 +264,7 @@ func (s *clientStream) answer(m *nats.Msg) {
 		_ = s.send(&wire.Frame{Type: wire.FrameCancel})
 		return
 	}
+	streamsOf(s.client.conn).leadsTo(s.pipe, s.req.Service, a.ID)
 	s.pipe.Widen(a.Window)
 }
 

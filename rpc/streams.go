@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/wire"
 	"github.com/mbus-dev/mbus/rpc/pipe"
 )
 
@@ -18,8 +19,8 @@ type streams struct {
 	budget pipe.Budget
 
 	mu    sync.Mutex
-	pipes map[*pipe.Pipe]struct{}
-	epoch uint64 // of the connection at the last sweep
+	pipes map[*pipe.Pipe]string // with the instance at the other end, if that is known
+	epoch uint64                // of the connection at the last sweep
 	timer *time.Timer
 }
 
@@ -28,7 +29,7 @@ type streamsKey struct{}
 // streamsOf returns the streams of a connection.
 func streamsOf(conn *bus.Conn) *streams {
 	return conn.Shared(streamsKey{}, func() any {
-		return &streams{conn: conn, pipes: make(map[*pipe.Pipe]struct{})}
+		return &streams{conn: conn, pipes: make(map[*pipe.Pipe]string)}
 	}).(*streams)
 }
 
@@ -39,7 +40,33 @@ func (s *streams) add(p *pipe.Pipe) {
 		s.epoch = s.conn.Epoch()
 		s.timer = time.AfterFunc(sweepEvery, s.sweep)
 	}
-	s.pipes[p] = struct{}{}
+	s.pipes[p] = ""
+}
+
+// leadsTo notes which instance is at the other end.
+func (s *streams) leadsTo(p *pipe.Pipe, service, id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, there := s.pipes[p]; there {
+		s.pipes[p] = wire.NodeSubject(service, id, "")
+	}
+}
+
+// ask asks an instance that is said to be gone by every stream that leads to it:
+// the broker answers in its place.
+func (s *streams) ask(service, id string) {
+	name := wire.NodeSubject(service, id, "")
+	s.mu.Lock()
+	var all []*pipe.Pipe
+	for p, at := range s.pipes {
+		if at == name {
+			all = append(all, p)
+		}
+	}
+	s.mu.Unlock()
+	for _, p := range all {
+		p.Ask()
+	}
 }
 
 func (s *streams) remove(p *pipe.Pipe) {

@@ -85,10 +85,13 @@ func (s *Server) receiveUplink(m *nats.Msg) {
 type serverStream struct {
 	srv    *Server
 	pipe   *pipe.Pipe
-	reply  string // where the caller listens
+	ticket bool // the caller says where it listens with its first frame
 	sid    string
 	uplink string // where this side listens
 	end    context.CancelCauseFunc
+
+	mu    sync.Mutex
+	reply string // where the caller listens
 }
 
 // receive takes a frame of the caller.
@@ -102,14 +105,41 @@ func (s *serverStream) receive(m *nats.Msg) {
 		s.pipe.Cancel(bus.Errorf(bus.DataLoss, "a broken frame: %w", err))
 		return
 	}
+	if s.ticket && wire.ReplyAllowed(m.Reply) {
+		s.mu.Lock()
+		s.reply = m.Reply
+		s.mu.Unlock()
+	}
 	s.pipe.Deliver(&f)
 }
 
 func (s *serverStream) send(f *wire.Frame) error {
+	s.mu.Lock()
+	reply := s.reply
+	s.mu.Unlock()
 	buf := s.srv.buffers.get()
 	defer s.srv.buffers.put(buf)
 	buf.b = wire.AppendFrame(buf.b, f)
-	return s.srv.conn.Publish(s.srv.life, s.reply, s.uplink, nil, buf.b)
+	return s.srv.conn.Publish(s.srv.life, reply, s.uplink, nil, buf.b)
+}
+
+// open makes the pipe and gives it a subject.
+func (s *serverStream) open(o wire.Open) {
+	s.pipe = newPipe(s.srv.conn, s.srv.maxBody(), s.send, s.over)
+	s.pipe.Widen(o.Window)
+	s.sid = s.srv.uplinks.add(s)
+	s.uplink = wire.StreamSubject(s.srv.cfg.Name, s.srv.id, s.sid)
+}
+
+// accept tells the caller where to send to, and how much.
+func (s *serverStream) accept(seq uint64, window wire.Credit, meta []wire.Pair) error {
+	accept := wire.Accept{Window: window, ID: s.srv.id}
+	f := wire.Frame{Type: wire.FrameAccept, Seq: seq, Meta: meta, Payload: wire.AppendAccept(nil, &accept)}
+	err := s.send(&f)
+	if err != nil {
+		s.pipe.Fail(bus.AsError(err))
+	}
+	return err
 }
 
 // over frees what the stream held and ends its context, once.
@@ -124,19 +154,13 @@ func (s *serverStream) over() {
 }
 
 // newServerStream makes the server's side of the stream that c opens.
-func (c *inbound) newServerStream(ctx context.Context, end context.CancelCauseFunc, open wire.Open) *serverStream {
-	srv := c.ep.srv
-	all := streamsOf(srv.conn)
-	s := &serverStream{srv: srv, reply: c.msg.Reply, end: end}
-	s.pipe = pipe.New(pipe.Config{Send: s.send, Budget: &all.budget, MaxMessage: srv.maxBody(), Ended: s.over})
-	s.pipe.Widen(open.Window)
-	s.sid = srv.uplinks.add(s)
-	s.uplink = wire.StreamSubject(srv.cfg.Name, srv.id, s.sid)
-	all.add(s.pipe)
-	if open.First {
-		s.pipe.First(uint8(c.request.Codec), open.Message)
+func (c *inbound) newServerStream(ctx context.Context, end context.CancelCauseFunc) *serverStream {
+	s := &serverStream{srv: c.ep.srv, reply: c.msg.Reply, end: end}
+	s.open(c.open)
+	if c.open.First {
+		s.pipe.First(uint8(c.request.Codec), c.open.Message)
 	}
-	if open.Half {
+	if c.open.Half {
 		s.pipe.PeerHalf()
 	}
 	context.AfterFunc(ctx, func() { s.stopped(ctx) })
@@ -234,12 +258,9 @@ func (c *inbound) connect(ctx *streamContext, end context.CancelCauseFunc) (func
 		raw.flow = p
 		return func(failure *bus.Error) { p.end(failure) }, nil
 	}
-	s := c.newServerStream(ctx, end, c.open)
+	s := c.newServerStream(ctx, end)
 	raw.flow = s.pipe
-	accept := wire.Accept{Window: s.pipe.Grant(), ID: c.ep.srv.id}
-	f := wire.Frame{Type: wire.FrameAccept, Seq: c.seq, Payload: wire.AppendAccept(nil, &accept)}
-	if err := s.send(&f); err != nil {
-		s.pipe.Fail(bus.AsError(err))
+	if err := s.accept(c.seq, s.pipe.Grant(), nil); err != nil {
 		return nil, err
 	}
 	return func(failure *bus.Error) {

@@ -27,7 +27,7 @@ func (p *Pipe) Deliver(f *wire.Frame) {
 			if f.Seq != p.in.seq {
 				return lost("%d came, %d were sent", p.in.seq, f.Seq)
 			}
-			p.in.half = true
+			p.in.half, p.ends.trailer = true, f.Meta
 			wake(p.readable)
 			return nil
 		})

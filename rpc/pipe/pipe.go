@@ -26,6 +26,9 @@ type Config struct {
 	Send func(*wire.Frame) error
 	// Budget is that of the connection.
 	Budget *Budget
+	// Fragment is the most payload bytes of a DATA frame sent, for a broker with
+	// a low limit. 0 means the constant Fragment, which is also the most.
+	Fragment int
 	// MaxMessage is the most bytes of one message, in either direction.
 	MaxMessage int
 	// Ended, if not nil, is called once when the pipe is over, under no lock.
@@ -84,6 +87,9 @@ type ends struct {
 
 // New returns a pipe that may not send yet: Widen gives it credit.
 func New(cfg Config) *Pipe {
+	if cfg.Fragment <= 0 || cfg.Fragment > Fragment {
+		cfg.Fragment = Fragment
+	}
 	p := &Pipe{
 		cfg: cfg, readable: make(chan struct{}, 1), writable: make(chan struct{}, 1), done: make(chan struct{}),
 	}
@@ -132,7 +138,12 @@ func (p *Pipe) Failure() *bus.Error {
 	return p.ends.failure
 }
 
-// Trailer returns the metadata of the end.
+// Close ends this side alone, well, where both sides know by other means that
+// the stream is over.
+func (p *Pipe) Close() { p.finish(nil, nil, false) }
+
+// Trailer returns the metadata with which the peer has stopped sending, or ended
+// the stream.
 func (p *Pipe) Trailer() []wire.Pair {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -58,7 +58,7 @@ func (p *Pipe) reserve(ctx context.Context, n int) (int, uint64, error) {
 			p.mu.Unlock()
 			return 0, 0, bus.Errorf(bus.Conflict, "a message after the end of sending")
 		case o.seq < o.edge.Seq && o.bytes < o.edge.Bytes:
-			n = min(n, Fragment, int(max(min(o.edge.Bytes-o.bytes, Fragment), leastWindow)))
+			n = min(n, p.cfg.Fragment, int(max(min(o.edge.Bytes-o.bytes, Fragment), leastWindow)))
 			o.seq++
 			o.bytes += uint64(n)
 			seq := o.seq

@@ -1,0 +1,91 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/codec"
+	"github.com/mbus-dev/mbus/bus/wire"
+)
+
+// receiveBody receives the body of a request in parts.
+func (c *inbound) receiveBody(deadline time.Time) error {
+	s := c.ep.srv
+	if total := s.assembling.Add(int64(c.size)); total > maxAssembling {
+		s.assembling.Add(-int64(c.size))
+		return refused(bus.Errorf(bus.ResourceExhausted, "this instance of %s puts together %d MiB of requests already", s.cfg.Name, maxAssembling>>20))
+	}
+	defer s.assembling.Add(-int64(c.size))
+	ctx, cancel := context.WithDeadline(s.base, deadline)
+	defer cancel()
+	link := &serverStream{srv: s, reply: c.msg.Reply, end: func(error) { c.ctx.interrupt(errGaveUp) }}
+	link.open(c.open)
+	c.link = link
+	if err := link.accept(c.seq, link.pipe.Grant(), nil); err != nil {
+		return err
+	}
+	k, body, err := link.pipe.RecvSized(ctx, c.size)
+	if err != nil {
+		return err
+	}
+	if _, _, err := link.pipe.Recv(ctx); !errors.Is(err, io.EOF) {
+		return bus.Errorf(bus.InvalidArgument, "the request goes on behind its end (%v)", err)
+	}
+	if err := checkSum(body, c.size, link.pipe.Trailer()); err != nil {
+		return err
+	}
+	c.request.Codec, c.request.Body = codec.Codec(k), body
+	if !c.request.Codec.Valid() {
+		return bus.Errorf(bus.Unimplemented, "codec %d is not known: 1 JSON, 2 msgpack, 3 protobuf and 4 raw are", k)
+	}
+	return nil
+}
+
+// replyLarge sends an answer in parts: on the stream that brought the request,
+// or on one of its own, which is announced in place of the answer and begins
+// when the caller says that it listens.
+func (c *inbound) replyLarge(res *Response) error {
+	s := c.ep.srv
+	if len(res.Body) > s.maxBody() {
+		return overLimit("the answer of "+c.ep.method, len(res.Body), s.maxBody())
+	}
+	meta := []wire.Pair{sumMeta(res.Body)}
+	meta, err := appendPairs(meta, res.Meta)
+	if err != nil {
+		return unencodable(err, c.ep.method)
+	}
+	ctx, cancel := context.WithDeadline(s.base, c.deadline())
+	defer cancel()
+	link := c.link
+	if link == nil {
+		link = &serverStream{srv: s, reply: c.msg.Reply, ticket: true, end: func(error) {}}
+		link.open(wire.Open{})
+		defer link.pipe.Close()
+		if err := link.accept(c.seq, wire.Credit{}, []wire.Pair{sizeMeta(len(res.Body))}); err != nil {
+			return c.sent(err, 0)
+		}
+	}
+	k := uint8(res.Codec)
+	if !res.Codec.Valid() {
+		k = wire.CodecJSON
+	}
+	if err := link.pipe.Send(ctx, k, res.Body); err != nil {
+		// Whoever asked has gone, or does not take it: there is nobody to tell.
+		link.pipe.Cancel(bus.AsError(err))
+		s.log.Debug().Err(err).Str("method", c.ep.method).Msg("an answer in parts was not taken")
+		return nil
+	}
+	return c.sent(link.pipe.End(nil, meta), len(res.Body))
+}
+
+// deadline is how long the call may take.
+func (c *inbound) deadline() time.Time {
+	limit := c.arrived.Add(c.ep.srv.cfg.Timeout)
+	if c.timed {
+		limit = earlier(limit, c.since.Add(c.timeout))
+	}
+	return limit
+}
