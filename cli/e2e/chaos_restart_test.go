@@ -19,6 +19,7 @@ func TestChaosRollingRestart(t *testing.T) {
 		"mbus":  l.load("mbus", callTimeout, "-request", request),
 		"plain": l.load("plain", callTimeout, "-plain", "-request", request),
 	}
+	streams := l.load("streams", 10*time.Second, "-streams", "20")
 	begin := time.Now()
 	restarts := 0
 	const times = 6
@@ -38,6 +39,9 @@ func TestChaosRollingRestart(t *testing.T) {
 			restarts++
 		}
 	}
+	talks := streams.end()
+	report(t, "rolling restart: 0 of 20 open streams fail", len(talks.failed().calls) == 0, "conversations of a second, one after another",
+		"%d of %d conversations %s", len(talks.failed().calls), len(talks.calls), talks.failed().list())
 	for _, name := range []string{"mbus", "plain"} {
 		h := loads[name].end()
 		report(t, "rolling restart: 0 calls fail, "+name+" clients", len(h.failed().calls) == 0 && len(h.calls) >= 10_000, "SIGTERM, open loop 500/s",

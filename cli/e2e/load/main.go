@@ -29,6 +29,8 @@ type settings struct {
 
 	prefix, history string
 	streams         int
+	count           int
+	stuck, idle     bool
 	topic           string
 }
 
@@ -52,7 +54,10 @@ func main() {
 	flag.DurationVar(&s.timeout, "timeout", 5*time.Second, "time that a call gets")
 	flag.StringVar(&s.prefix, "prefix", "call", "begin of the ids of the calls")
 	flag.StringVar(&s.history, "history", "", "file that the calls are written to")
-	flag.IntVar(&s.streams, "streams", 0, "keep this many streams open instead")
+	flag.IntVar(&s.streams, "streams", 0, "keep this many streams open instead, on one connection")
+	flag.IntVar(&s.count, "count", 0, "with -streams: read so many messages from each, once, and tell how long that takes")
+	flag.BoolVar(&s.stuck, "stuck", false, "with -count: one of the streams is not read until all others have ended")
+	flag.BoolVar(&s.idle, "idle", false, "with -streams: use none of them")
 	flag.StringVar(&s.topic, "topic", "", "publish events to this topic instead")
 	flag.StringVar(&plan, "plan", "500:0s", "phases RATE:DURATION[,…]; 0s lasts until the process is asked to end")
 	flag.Parse()
@@ -66,6 +71,12 @@ func main() {
 		switch {
 		case s.topic != "":
 			err = publish(ctx, s, phases)
+		case s.idle:
+			err = idle(ctx, s)
+		case s.count > 0:
+			err = drink(ctx, s)
+		case s.streams > 0:
+			err = talk(ctx, s)
 		default:
 			err = call(ctx, s, phases)
 		}

@@ -74,6 +74,8 @@ func serve(ctx context.Context, log zerolog.Logger, s settings) error {
 	rpc.Handle(srv, "Work.Again", w.do, rpc.Idempotent())
 	rpc.Handle(srv, "Work.Chain", w.chain)
 	rpc.Handle(srv, "Work.State", w.state)
+	rpc.HandleStream(srv, "Work.Echo", echo)
+	rpc.HandleServerStream(srv, "Work.Count", count)
 	return bus.Run(ctx, 10*time.Second, srv, ready{id: s.id})
 }
 
@@ -97,13 +99,14 @@ type worker struct {
 }
 
 // A task is a request. Fail is the name of a code to fail with, Safe marks the
-// failure as one that may be tried again, Panic panics.
+// failure as one that may be tried again, Panic panics, Die ends the process.
 type task struct {
 	ID     string   `json:"id"`
 	Millis int      `json:"millis,omitempty"`
 	Fail   string   `json:"fail,omitempty"`
 	Safe   bool     `json:"safe,omitempty"`
 	Panic  bool     `json:"panic,omitempty"`
+	Die    bool     `json:"die,omitempty"`
 	Chain  []string `json:"chain,omitempty"`
 }
 
@@ -115,6 +118,9 @@ type done struct {
 func (w *worker) do(ctx context.Context, t *task) (*done, error) {
 	attempt := rpc.RequestFrom(ctx).Attempt
 	w.book.add(entry{Event: began, Call: t.ID, By: w.id, Attempt: attempt})
+	if t.Die {
+		os.Exit(3)
+	}
 	if t.Panic {
 		panic("a poisoned call")
 	}
