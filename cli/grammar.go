@@ -17,6 +17,7 @@ type grammar struct {
 	List       listCommand       `cmd:"" group:"Services" help:"Print the names of the services."`
 	Get        getCommand        `cmd:"" group:"Services" help:"Print what a service is and where its instances are."`
 	Query      queryCommand      `cmd:"" aliases:"call" group:"Services" help:"Call a method of a service."`
+	Stream     streamCommand     `cmd:"" group:"Services" help:"Open a stream of a service and print its messages."`
 	Health     healthCommand     `cmd:"" group:"Services" help:"Ask every instance of a service whether it is well."`
 	Stats      statsCommand      `cmd:"" group:"Services" help:"Ask every instance of a service for its counters."`
 	Top        topCommand        `cmd:"" group:"Services" help:"Show what the services do, live."`

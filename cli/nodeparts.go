@@ -4,6 +4,7 @@ import (
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/discovery/registrar"
 	"github.com/mbus-dev/mbus/examples/greeter"
+	"github.com/mbus-dev/mbus/examples/lab"
 	"github.com/mbus-dev/mbus/rpc"
 )
 
@@ -20,7 +21,8 @@ func (n *nodeRun) parts() ([]bus.Runner, error) {
 	n.addresses.Services = append(n.addresses.Services, registrar.Service)
 	if n.command.Demo {
 		parts = append(parts, greeter.NewServer(n.conn, rpc.ServerConfig{Logger: log}))
-		n.addresses.Services = append(n.addresses.Services, greeter.Service)
+		parts = append(parts, lab.NewServer(n.conn, rpc.ServerConfig{Logger: log}))
+		n.addresses.Services = append(n.addresses.Services, greeter.Service, lab.Service)
 	}
 	return parts, nil
 }

@@ -1,7 +1,8 @@
 package rpc
 
 import (
-	"errors"
+	"context"
+	"fmt"
 	"strconv"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -23,9 +24,10 @@ func refused(e *bus.Error) *bus.Error {
 	return e
 }
 
-// Causes of the end of a handler's context.
+// Causes of the end of a handler's context. A handler may return them as it may
+// return the context's own error.
 var (
-	errReturned = errors.New("the handler has returned")
-	errStopped  = errors.New("the server has stopped")
-	errGaveUp   = errors.New("the caller gave up")
+	errReturned = fmt.Errorf("the handler has returned: %w", context.Canceled)
+	errStopped  = fmt.Errorf("the server has stopped: %w", context.Canceled)
+	errGaveUp   = fmt.Errorf("the caller gave up: %w", context.Canceled)
 )

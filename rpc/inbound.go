@@ -199,7 +199,7 @@ func (c *inbound) parseOpen(f *wire.Frame) error {
 	open, err := wire.ParseOpen(f.Payload)
 	switch {
 	case !open.Call && c.ep.kind == "":
-		return bus.Errorf(bus.Unimplemented, "%s is not a stream; call it", c.ep.method)
+		return bus.Errorf(bus.Unimplemented, "%s is not a stream: call it, on the command line with mbus query", c.ep.method)
 	case err != nil:
 		return bus.Errorf(bus.InvalidArgument, "the opening of the stream is broken: %w", err)
 	case open.Call && c.ep.kind == "":

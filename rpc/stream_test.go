@@ -495,7 +495,7 @@ func TestCallsAndStreamsAreToldApart(t *testing.T) {
 			time.Sleep(2 * time.Second) // from here on in frames
 		}
 		_, err := rpc.OpenStream[HelloResponse, HelloRequest](bustest.Context(t), client, lab, "Lab.Hello")
-		if e := wantError(t, err, bus.Unimplemented, bus.Handler); !strings.Contains(e.Message, "call it") {
+		if e := wantError(t, err, bus.Unimplemented, bus.Handler); !strings.Contains(e.Message, "mbus query") {
 			t.Errorf("got %v", e)
 		}
 		_, err = rpc.OpenStream[Text, Text](bustest.Context(t), client, lab, "Lab.Chap")
