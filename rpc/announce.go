@@ -6,10 +6,6 @@ import (
 	"github.com/mbus-dev/mbus/discovery"
 )
 
-// metaIdempotent is the endpoint metadata by which a method declares that it
-// may run twice, "true" or absent.
-const metaIdempotent = "idempotent"
-
 // metaAddress is the metadata of ServerConfig.Advertise.
 const metaAddress = "address"
 

@@ -29,9 +29,13 @@ type ClientConfig struct {
 	Timeout time.Duration
 	// Retries is how many more times a call is sent when that is safe: when
 	// nobody listened, or an overloaded instance turned it away. A call that
-	// got no answer is sent again only if it is idempotent. 0 means 3, negative
-	// means none.
-	Retries int
+	// got no answer is sent again only if it is idempotent. Nil means 3, 0 and
+	// less mean none: new(0).
+	Retries *int
+	// Hedge sends a second copy of an idempotent call that takes longer than
+	// nineteen of twenty recent ones of its method; the first answer counts, and
+	// the other copy is cancelled. At most a tenth of the calls is doubled so.
+	Hedge bool
 	// Middleware wraps every call, with all its tries; the first is the
 	// outermost.
 	Middleware []Middleware
@@ -86,12 +90,6 @@ func NewClient(conn *bus.Conn, cfg ClientConfig) *Client {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = defaultTimeout
 	}
-	switch {
-	case cfg.Retries == 0:
-		cfg.Retries = defaultRetries
-	case cfg.Retries < 0:
-		cfg.Retries = 0
-	}
 	c := &Client{conn: conn, cfg: cfg, plan: codec.PlanOf(conn), peers: newPeers(conn, cfg.Logger), token: nuid.Next()}
 	c.pairs = []wire.Pair{{Key: wire.HeaderConn, Value: c.token}}
 	if len(cfg.Local) > 0 {
@@ -107,6 +105,17 @@ func NewClient(conn *bus.Conn, cfg ClientConfig) *Client {
 	// Another client's calls have other numbers, but for a rare coincidence.
 	c.seq.Store(uint64(rand.Uint32()))
 	return c
+}
+
+// retries is how often a request may be sent again.
+func (c *Client) retries(req *Request) int {
+	switch {
+	case req.Retries != nil:
+		return max(0, *req.Retries)
+	case c.cfg.Retries != nil:
+		return max(0, *c.cfg.Retries)
+	}
+	return defaultRetries
 }
 
 func (c *Client) maxBody() int {
@@ -143,6 +152,9 @@ func (c *Client) do(ctx context.Context, req *Request) (*Response, error) {
 	}
 	req.Attempt = 1
 	c.inherit(ctx, req)
+	if req.depth > maxDepth {
+		return nil, c.explain(tooDeep(req), req, start)
+	}
 	if timeout := c.timeout(ctx, req); timeout > 0 {
 		limited := c.patience.limit(ctx, timeout, start)
 		defer c.patience.release(limited)
@@ -179,7 +191,11 @@ func (c *Client) inherit(ctx context.Context, req *Request) {
 			req.From = serving.Service
 		}
 	}
-	if serving == nil || len(serving.Meta) == 0 {
+	if serving == nil {
+		return
+	}
+	req.depth = serving.depth + 1
+	if len(serving.Meta) == 0 {
 		return
 	}
 	copied := false
@@ -208,6 +224,16 @@ func (c *Client) inherit(ctx context.Context, req *Request) {
 	for _, name := range c.cfg.Forward {
 		take(name)
 	}
+}
+
+// maxDepth is how many calls a call may stand in: services that call each other
+// in a circle end there.
+const maxDepth = 16
+
+func tooDeep(req *Request) *bus.Error {
+	e := bus.Errorf(bus.ResourceExhausted, "this call was to be the %dth inside another, and %d are allowed; services seem to call each other in a circle", req.depth, maxDepth)
+	e.End = bus.Refused
+	return e
 }
 
 // explain makes an error say which call it is about.
@@ -250,7 +276,7 @@ func (c *Client) roundTrip(ctx context.Context, req *Request) (*Response, error)
 		}
 	}
 	p := c.peers.get(req.Service)
-	if req.Idempotent && c.cfg.Retries > 0 {
+	if (req.Idempotent || p.repeatable(req.Method)) && (c.retries(req) > 0 || c.hedges(req)) {
 		return c.insist(ctx, p, req)
 	}
 	res, failure := c.try(ctx, p, req, c.send)

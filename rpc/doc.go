@@ -53,9 +53,12 @@
 //
 // errors.Is(err, bus.NotFound) asks for a code, errors.Is(err, bus.Nobody) for
 // an end. "Sent again" is at most three times, 5 to 50 ms apart, and never
-// beyond the caller's time. The budget for refused calls of a service is a tenth
-// of its answered calls and ten more, so that retries cannot feed an overload;
-// that for calls without an answer is half of them and a hundred more.
+// beyond the caller's time; ClientConfig.Retries and [WithRetries] say otherwise.
+// The budget for refused calls of a service is a tenth of its answered calls and
+// ten more, so that retries cannot feed an overload; that for calls without an
+// answer is half of them and a hundred more. What [WithIdempotent] allows is also
+// allowed for a method that is declared [Idempotent] on every instance. Such a
+// call can be hedged: [WithHedge].
 //
 // What a handler's error becomes: a *bus.Error travels with code, message,
 // status, detail and retry; the errors of contexts become canceled and
@@ -87,6 +90,7 @@
 //	                                   on mbus.cancel.<token>
 //	Mbus-Attempt              request  count of tries, from 1                       1
 //	Mbus-From                 request  the caller's service, unverified             unknown
+//	Mbus-Depth                request  how many calls this one stands in            0
 //	traceparent, tracestate,  request  the trace; passed on by itself               no trace
 //	baggage
 //	any other                 both     metadata; passed on only if listed in        none
@@ -123,6 +127,7 @@
 //	what                                     bound                        at the bound
 //	calls at work in a server                Concurrency, 1024            refused with resource_exhausted; the Debug methods have 16 more
 //	a request, an answer                     the broker's, 1 MiB          too_large
+//	calls within calls                       16 deep                      resource_exhausted: services call each other in a circle
 //	services a client keeps facts about      1024                         others are called plainly
 //	instances called at once by CallAll      64                           the rest wait
 //	callers a server hears giving up         1024                         calls of others run to their deadline

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/wire"
+	"github.com/mbus-dev/mbus/discovery"
 	"github.com/mbus-dev/mbus/rpc/schema"
 )
 
@@ -91,7 +92,7 @@ func (e *endpoint) metadata() map[string]string {
 		m["description"] = e.opts.description
 	}
 	if e.opts.idempotent {
-		m[metaIdempotent] = "true"
+		m[discovery.MetaIdempotent] = "true"
 	}
 	return m
 }

@@ -34,7 +34,7 @@ func (c *Client) afterNobody(ctx context.Context, p *peer, req *Request, failure
 		return true, nil
 	}
 	coming, verdict := f.judge(req, failure)
-	if coming && retries < c.cfg.Retries && pause(ctx, jitter()) {
+	if coming && retries < c.retries(req) && pause(ctx, jitter()) {
 		return true, nil
 	}
 	return false, verdict

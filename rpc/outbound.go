@@ -52,6 +52,9 @@ func (c *Client) control(req *Request) ([]wire.Pair, error) {
 	if req.Attempt > 1 {
 		pairs = append(pairs, wire.Pair{Key: wire.HeaderAttempt, Value: strconv.Itoa(req.Attempt)})
 	}
+	if req.depth > 0 {
+		pairs = append(pairs, wire.Pair{Key: wire.HeaderDepth, Value: strconv.Itoa(req.depth)})
+	}
 	if len(req.Meta) == 0 && req.From == "" && req.ID == "" {
 		return pairs, nil // nothing in it comes from outside
 	}

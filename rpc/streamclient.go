@@ -61,6 +61,9 @@ func (c *Client) openStream(ctx context.Context, req *Request, o opening) (*RawS
 	}
 	req.Attempt = 1
 	c.inherit(ctx, req)
+	if req.depth > maxDepth {
+		return nil, c.explain(tooDeep(req), req, start)
+	}
 	life, giveUp := context.WithCancel(ctx)
 	var open *clientStream
 	try := chain(func(ctx context.Context, req *Request) (*Response, error) {

@@ -34,7 +34,7 @@ func start(t *testing.T, b *bustest.Bus, change ...func(*rpc.ServerConfig)) *rpc
 			t.Error(err)
 		}
 	})
-	return rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: -1})
+	return rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: new(0)})
 }
 
 // Every error has one of thirteen codes. It has the same name in Go, in the
