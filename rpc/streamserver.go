@@ -75,7 +75,7 @@ func (s *Server) receiveUplink(m *nats.Msg) {
 	}
 	// A stream that is over. Who still asks for it is told.
 	if t := wire.TypeOf(m.Data); (t == wire.FramePing || t == wire.FrameData) && wire.ReplyAllowed(m.Reply) {
-		e := bus.Errorf(bus.Unavailable, "this instance of %s does not know the stream", s.cfg.Name)
+		e := bus.Errorf(bus.Unavailable, "%s does not know the stream", s.named())
 		f := wire.Frame{Type: wire.FrameCancel, Payload: e.AppendFrame(nil, 0)}
 		_ = s.conn.Publish(s.life, m.Reply, "", nil, wire.AppendFrame(nil, &f)) // it asks again
 	}
@@ -178,7 +178,7 @@ func (s *serverStream) stopped(ctx context.Context) {
 // ended is what the end of a stream's context means to its caller.
 func (s *Server) ended(err error) *bus.Error {
 	if errors.Is(err, errStopped) {
-		return bus.Errorf(bus.Unavailable, "this instance of %s has stopped; open the stream again", s.cfg.Name)
+		return bus.Errorf(bus.Unavailable, "%s has stopped; open the stream again", s.named())
 	}
 	return nil
 }
