@@ -23,7 +23,7 @@ func Call[Res any](ctx context.Context, c *Client, service, method string, req a
 	plan := planOfType[Res](c.plan)
 	r := Request{
 		Service: service, Method: method, Instance: o.instance(service), Meta: o.meta, ID: o.id,
-		Idempotent: o.idempotent, Retries: o.retries, Hedge: o.hedge, cancellable: ctx.Done() != nil, timeout: o.timeout,
+		Key: o.key, Idempotent: o.idempotent, Retries: o.retries, Hedge: o.hedge, cancellable: ctx.Done() != nil, timeout: o.timeout,
 	}
 	r.Codec = o.codec
 	if r.Codec == 0 {
@@ -92,6 +92,7 @@ type callOptions struct {
 	retries    *int
 	hedge      bool
 	codec      codec.Codec
+	key        string
 }
 
 func collect(opts []CallOption) callOptions {
@@ -158,6 +159,13 @@ func WithHedge() CallOption {
 // made with mbus.
 func WithCodec(c codec.Codec) CallOption {
 	return func(o *callOptions) { o.codec = c }
+}
+
+// WithKey sends calls with the same key to the same instance, as long as it is
+// there, where the client's Selector is consistent-hash. The key does not
+// travel.
+func WithKey(key string) CallOption {
+	return func(o *callOptions) { o.key = key }
 }
 
 func (o *callOptions) instance(service string) string {

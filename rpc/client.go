@@ -13,6 +13,7 @@ import (
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/codec"
 	"github.com/mbus-dev/mbus/bus/wire"
+	"github.com/mbus-dev/mbus/discovery/selector"
 )
 
 const (
@@ -51,6 +52,12 @@ type ClientConfig struct {
 	// and encoding stay as they are. A server that is not serving, or is
 	// draining, is called through the bus.
 	Local []*Server
+	// Selector chooses the instance of each call and each stream. The zero value
+	// leaves that to the bus, which costs nothing; with one the client keeps a
+	// live list of the instances of each service it calls. A call that names its
+	// instance, and one to a Local server that the filters admit, is not asked
+	// about. The package documentation has the rest.
+	Selector selector.Config
 	// ChunkAbove is the size in bytes above which a request goes in parts, so
 	// that it holds up nobody else on the connection. 0 means 256 KiB; it is
 	// never more than the broker takes in one message.
@@ -82,7 +89,7 @@ type Client struct {
 }
 
 // NewClient returns a client. It panics when a Local server is on another
-// connection.
+// connection, and when there is no such Selector.
 func NewClient(conn *bus.Conn, cfg ClientConfig) *Client {
 	if conn == nil {
 		panic("rpc: NewClient without a connection")
@@ -90,7 +97,11 @@ func NewClient(conn *bus.Conn, cfg ClientConfig) *Client {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = defaultTimeout
 	}
+	if err := cfg.Selector.Check(); err != nil {
+		panic("rpc: NewClient: " + err.Error())
+	}
 	c := &Client{conn: conn, cfg: cfg, plan: codec.PlanOf(conn), peers: newPeers(conn, cfg.Logger), token: nuid.Next()}
+	c.peers.selector = cfg.Selector
 	c.pairs = []wire.Pair{{Key: wire.HeaderConn, Value: c.token}}
 	if len(cfg.Local) > 0 {
 		c.local = make(map[string]*Server, len(cfg.Local))
@@ -150,7 +161,7 @@ func (c *Client) do(ctx context.Context, req *Request) (*Response, error) {
 	if !req.Codec.Valid() {
 		req.Codec = codec.JSON
 	}
-	req.Attempt = 1
+	req.Attempt, req.tried = 1, c.newTried()
 	c.inherit(ctx, req)
 	if req.depth > maxDepth {
 		return nil, c.explain(tooDeep(req), req, start)
@@ -269,7 +280,7 @@ func (c *Client) roundTrip(ctx context.Context, req *Request) (*Response, error)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if s := c.local[req.Service]; s != nil && (req.Instance == "" || req.Instance == s.id) {
+	if s := c.local[req.Service]; s != nil && (req.Instance == s.id || req.Instance == "" && c.cfg.Selector.Admits(s.cfg.Version, s.cfg.Metadata)) {
 		res, failure, served := s.serveHere(ctx, req)
 		if served {
 			return res, orNil(failure)

@@ -16,6 +16,7 @@ import (
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/codec"
 	"github.com/mbus-dev/mbus/bus/wire"
+	"github.com/mbus-dev/mbus/discovery/selector"
 )
 
 const (
@@ -34,8 +35,9 @@ const (
 
 // peers are the services that a client has called.
 type peers struct {
-	conn *bus.Conn
-	log  zerolog.Logger
+	conn     *bus.Conn
+	log      zerolog.Logger
+	selector selector.Config // set before the first call
 
 	table atomic.Pointer[map[string]*peer] // copied to be changed
 	mu    sync.Mutex                       // of who changes it
@@ -52,6 +54,7 @@ type peer struct {
 	subjects  atomic.Pointer[map[string]string] // by method; copied to be changed
 	foreign   atomic.Pointer[map[string]string] // subjects of a foreign service, by method
 	answered  atomic.Int64                      // when a call was last answered, Unix nanoseconds
+	choice    *chooser                          // nil without a Selector
 	refused   budget                            // for calls that were turned away
 	silent    budget                            // for calls without an answer
 	hedged    budget                            // for second copies of slow calls
@@ -106,6 +109,9 @@ func (p *peers) get(service string) *peer {
 	}
 	one := &peer{conn: p.conn, log: p.log, service: service, kept: len(old) < maxPeers, questions: make(map[*question]struct{})}
 	one.subjects.Store(&map[string]string{})
+	if p.selector.On() {
+		one.choice = newChooser(p.conn, service, p.selector, one.kept)
+	}
 	if !one.kept {
 		return one
 	}
@@ -124,6 +130,9 @@ func (p *peers) close(ctx context.Context) error {
 	defer p.mu.Unlock()
 	var failed error
 	for _, one := range *p.table.Load() {
+		if one.choice != nil {
+			one.choice.close()
+		}
 		if err := one.close(ctx); err != nil {
 			failed = err
 		}
