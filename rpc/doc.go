@@ -122,6 +122,24 @@
 // asked in unless the answer's type cannot be carried so: then as JSON, or as
 // bytes.
 //
+// # Choice of instance
+//
+// The bus chooses. With ClientConfig.Selector the client does, for calls and for
+// streams: package discovery/selector has the strategies, the filters, and who is left
+// out because it does not answer. For the first call of a service it opens a
+// discovery.View of it; until that has its first snapshot, but for 100 ms at
+// most, calls wait, and after that the bus chooses meanwhile. Filters are never
+// passed over: with them calls wait for up to a second and then fail, as
+// unavailable. Client.Close ends the Views.
+//
+// Where nobody listens at the chosen instance, the call goes to another one at
+// once, and after eight of them to the bus. Tries and copies of one call go to
+// different instances as long as there are any. If no instance passes the
+// filters the call ends as nobody: not_found, or unavailable if one passed in the
+// last ten minutes, and the message says what there is in their place. A call
+// [WithNode] is not asked about, and a service that is not made with mbus is
+// called as without a selector, if all its instances pass the filters.
+//
 // # Bounds
 //
 //	what                                     bound                        at the bound
@@ -129,6 +147,9 @@
 //	a request, an answer                     the broker's, 1 MiB          too_large
 //	calls within calls                       16 deep                      resource_exhausted: services call each other in a circle
 //	services a client keeps facts about      1024                         others are called plainly
+//	instances of a service to choose from    10,000, 64 MiB               later ones are not chosen
+//	services with a Selector                 1024                         the bus chooses; with filters unavailable
+//	instances a call remembers to avoid      16                           further ones are not avoided
 //	instances called at once by CallAll      64                           the rest wait
 //	callers a server hears giving up         1024                         calls of others run to their deadline
 //	a search for why nobody listens          500 ms, one for all          the error says less

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/discovery/selector"
 	"github.com/mbus-dev/mbus/embedded"
 	"github.com/mbus-dev/mbus/rpc"
 )
@@ -325,4 +326,35 @@ func TestThePackageCommentShowsTheExample(t *testing.T) {
 	if !strings.Contains(string(doc), want.String()) {
 		t.Errorf("the package comment does not show\n%s", want.String())
 	}
+}
+
+// The same key leads to the same instance, whoever calls.
+func ExampleWithKey() {
+	ctx, conn, stop := connect()
+	defer stop()
+	for _, id := range []string{"one", "two", "three"} {
+		srv := rpc.NewServer(conn, rpc.ServerConfig{Name: "go.micro.srv.greeter", ID: id})
+		rpc.Handle(srv, "Say.Hello", func(context.Context, *HelloRequest) (*HelloResponse, error) {
+			return &HelloResponse{Msg: id}, nil
+		})
+		if err := srv.Start(ctx); err != nil {
+			panic(err)
+		}
+		defer srv.Stop(ctx)
+	}
+	client := rpc.NewClient(conn, rpc.ClientConfig{Selector: selector.Config{Strategy: selector.ConsistentHash}})
+	defer client.Close(ctx)
+	for _, user := range []string{"John", "Zoe", "Paul", "John"} {
+		res, err := rpc.Call[HelloResponse](ctx, client, "go.micro.srv.greeter", "Say.Hello", &HelloRequest{Name: user}, rpc.WithKey(user))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(user, "is served by", res.Msg)
+	}
+	// Output:
+	// John is served by two
+	// Zoe is served by one
+	// Paul is served by three
+	// John is served by two
 }

@@ -353,18 +353,21 @@ func TestTheFirstCallWaitsATenthOfASecondForTheSnapshot(t *testing.T) {
 	})
 }
 
-func TestWhatAFilterCannotTellIsNotGuessed(t *testing.T) {
+func TestWhoPassesAFilterIsNotGuessed(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		newTroop(t, b, 2)
 		link := b.Link()
-		client := choosy(t, b.Conn(t, link.Use), "version=2.0.0")
-		link.Postpone(bustest.FromBroker, "_INBOX.>", 3*time.Second, 8)
+		client := choosy(t, b.Conn(t, link.Use), "version=1.0.0")
+		link.Stall(bustest.ToBroker) // the View cannot be opened
 		begin := time.Now()
 		_, err := rpc.Call[HelloResponse](bustest.Context(t), client, greeter, "Say.Hello", &HelloRequest{})
-		if err == nil {
-			t.Error("a call went to a version that was not asked for")
+		e := wantError(t, err, bus.Unavailable, bus.Nobody)
+		if took := time.Since(begin); !strings.Contains(e.Message, "not known yet") || took < time.Second || took > 1200*time.Millisecond {
+			t.Errorf("got %q after %v, want that it is not known after a second", e.Message, took)
 		}
-		t.Logf("%v after %v", err, time.Since(begin))
+		link.Heal()
+		time.Sleep(time.Second)
+		who(t, client)
 	})
 }
 
