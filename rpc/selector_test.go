@@ -174,23 +174,69 @@ func TestASilentInstanceIsLeftOutAndAsked(t *testing.T) {
 func TestAnIdempotentCallGoesElsewhereWhenItsInstanceIsSilent(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		c := newTroop(t, b, 3)
-		client := choosy(t, b.Conn(t), "roundrobin")
-		deal(t, client, 3)
+		client := choosy(t, b.Conn(t), "consistent-hash")
+		key := ""
+		for n := 0; who(t, client, rpc.WithKey(key)) != "i0"; n++ {
+			key = fmt.Sprint("user-", n)
+		}
 		c.links[0].Drop(bustest.ToBroker, "_INBOX.>", 1000)
 		slow := 0
 		for range 30 {
 			begin := time.Now()
-			who(t, client, rpc.WithIdempotent(), rpc.WithTimeout(2*time.Second))
+			who(t, client, rpc.WithKey(key), rpc.WithIdempotent(), rpc.WithTimeout(2*time.Second))
 			switch took := time.Since(begin); {
 			case took > 600*time.Millisecond:
-				t.Errorf("a call took %v, more than one try without an answer", took)
+				t.Errorf("a call took %v: the second try went where the first was", took)
 			case took > 100*time.Millisecond:
 				slow++
 			}
 		}
-		// The first three find out; a probe may fall into the time.
-		if slow < 3 || slow > 5 {
-			t.Errorf("%d of 30 calls went to the silent instance first, want 3 and a probe", slow)
+		// Three find out, and there is no time for a probe.
+		if slow != 3 {
+			t.Errorf("%d of 30 calls went to the silent instance first, want 3", slow)
+		}
+	})
+}
+
+func TestACallGoesOnToTheNextInstanceWithoutARetry(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		c := newTroop(t, b, 4, func(n int, cfg *rpc.ServerConfig) {
+			if n == 3 {
+				cfg.Version = "2.0.0"
+			}
+		})
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: -1, Selector: selector.Config{Strategy: selector.RoundRobin, Version: "1.0.0"}})
+		t.Cleanup(func() { _ = client.Close(bustest.Context(t)) })
+		deal(t, client, 3)
+		c.links[0].Down()
+		c.links[1].Down()
+		time.Sleep(time.Millisecond)
+		if counts := deal(t, client, 6); counts["i2"] != 6 {
+			t.Errorf("the calls went to %v, i2 alone was left of the version", counts)
+		}
+		c.links[2].Down()
+		time.Sleep(time.Millisecond)
+		_, err := rpc.Call[HelloResponse](bustest.Context(t), client, greeter, "Say.Hello", &HelloRequest{})
+		wantError(t, err, bus.Unavailable, bus.Nobody)
+	})
+}
+
+func TestAnInstanceThatIsNotKnownYetIsFoundByTheBus(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		c := newTroop(t, b, 1)
+		link := b.Link()
+		client := choosy(t, b.Conn(t, link.Use), "random")
+		who(t, client)
+		link.Drop(bustest.FromBroker, "mbus.announce.>", 1000)
+		other := newGreeter(b.Conn(t), func(cfg *rpc.ServerConfig) { cfg.ID = "new" })
+		rpc.Handle(other, "Say.Hello", func(context.Context, *HelloRequest) (*HelloResponse, error) {
+			return &HelloResponse{Msg: "new"}, nil
+		})
+		serve(t, other)
+		c.links[0].Down()
+		time.Sleep(time.Millisecond)
+		if id := who(t, client); id != "new" {
+			t.Errorf("the call went to %q", id)
 		}
 	})
 }
