@@ -3,6 +3,7 @@ package rpc
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/mbus-dev/mbus/discovery/selector"
@@ -13,6 +14,7 @@ import (
 //
 //	SELECTOR                 how instances are chosen, as selector.Parse reads it
 //	CLIENT_REQUEST_TIMEOUT   a length of time such as 5s or 1m30s
+//	CLIENT_RETRIES           how often a call is sent again, from 0
 //
 // What is not set is left at the zero value. The error names the variable and
 // says what it wants.
@@ -32,8 +34,18 @@ func ClientConfigFromEnv() (ClientConfig, error) {
 		}
 		cfg.Timeout = timeout
 	}
+	if text, name := eitherEnv("CLIENT_RETRIES"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 || n > maxEnvRetries {
+			return ClientConfig{}, fmt.Errorf("%s: %q is not a number from 0 to %d", name, text, maxEnvRetries)
+		}
+		cfg.Retries = &n
+	}
 	return cfg, nil
 }
+
+// maxEnvRetries is more than anyone can want.
+const maxEnvRetries = 100
 
 // eitherEnv returns the value of a variable of the client and the name under
 // which it was found.

@@ -83,9 +83,10 @@ func TestClientConfigFromEnv(t *testing.T) {
 		{name: "nothing"},
 		{
 			name: "everything",
-			env:  map[string]string{"MICRO_SELECTOR": "roundrobin,version=2.0,zone=a", "MICRO_CLIENT_REQUEST_TIMEOUT": "1m30s"},
+			env:  map[string]string{"MICRO_SELECTOR": "roundrobin,version=2.0,zone=a", "MICRO_CLIENT_REQUEST_TIMEOUT": "1m30s", "MBUS_CLIENT_RETRIES": "0"},
 			want: rpc.ClientConfig{
 				Timeout:  90 * time.Second,
+				Retries:  new(0),
 				Selector: selector.Config{Strategy: selector.RoundRobin, Version: "2.0", Labels: map[string]string{"zone": "a"}},
 			},
 		},
@@ -93,9 +94,10 @@ func TestClientConfigFromEnv(t *testing.T) {
 		{name: "no such selector", env: map[string]string{"MICRO_SELECTOR": "best"}, err: `MICRO_SELECTOR: no selector "best"`},
 		{name: "no time", env: map[string]string{"MBUS_CLIENT_REQUEST_TIMEOUT": "5"}, err: `MBUS_CLIENT_REQUEST_TIMEOUT: "5" is not a length of time`},
 		{name: "no time at all", env: map[string]string{"MICRO_CLIENT_REQUEST_TIMEOUT": "0s"}, err: `MICRO_CLIENT_REQUEST_TIMEOUT: "0s" is not a length of time`},
+		{name: "no count", env: map[string]string{"MICRO_CLIENT_RETRIES": "-1"}, err: `MICRO_CLIENT_RETRIES: "-1" is not a number from 0`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			for _, name := range []string{"SELECTOR", "CLIENT_REQUEST_TIMEOUT"} {
+			for _, name := range []string{"SELECTOR", "CLIENT_REQUEST_TIMEOUT", "CLIENT_RETRIES"} {
 				t.Setenv("MBUS_"+name, row.env["MBUS_"+name])
 				t.Setenv("MICRO_"+name, row.env["MICRO_"+name])
 			}

@@ -25,7 +25,7 @@ const maxNamed = 20
 func (c *Client) afterNobody(ctx context.Context, p *peer, req *Request, failure *bus.Error, retries int) (again bool, verdict *bus.Error) {
 	if errors.Is(failure, errExcluded) {
 		coming := failure.Code == bus.Unavailable
-		return coming && retries < c.cfg.Retries && pause(ctx, jitter()), failure
+		return coming && retries < c.retries(req) && pause(ctx, jitter()), failure
 	}
 	wasForeign := p.foreign.Swap(nil) != nil
 	f := c.diagnose(ctx, p)

@@ -205,7 +205,7 @@ func TestACallGoesOnToTheNextInstanceWithoutARetry(t *testing.T) {
 				cfg.Version = "2.0.0"
 			}
 		})
-		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: -1, Selector: selector.Config{Strategy: selector.RoundRobin, Version: "1.0.0"}})
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: new(0), Selector: selector.Config{Strategy: selector.RoundRobin, Version: "1.0.0"}})
 		t.Cleanup(func() { _ = client.Close(bustest.Context(t)) })
 		deal(t, client, 3)
 		c.links[0].Down()
