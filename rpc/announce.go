@@ -6,6 +6,9 @@ import (
 	"github.com/mbus-dev/mbus/discovery"
 )
 
+// metaTimeout is the endpoint metadata of a time limit, in milliseconds.
+const metaTimeout = "timeout"
+
 // metaAddress is the metadata of ServerConfig.Advertise.
 const metaAddress = "address"
 

@@ -83,7 +83,7 @@ func (c *inbound) replyLarge(res *Response) error {
 
 // deadline is how long the call may take.
 func (c *inbound) deadline() time.Time {
-	limit := c.arrived.Add(c.ep.srv.cfg.Timeout)
+	limit := c.arrived.Add(c.ep.timeout())
 	if c.timed {
 		limit = earlier(limit, c.since.Add(c.timeout))
 	}

@@ -11,6 +11,9 @@ import (
 // maxEcho is how many bytes of what came, or of one value that is wanted, a message shows.
 const maxEcho = 64
 
+// maxWay is how many bytes the way to a value may have.
+const maxWay = 4 * maxEcho
+
 // Text that is no JSON is read as something: every step goes forward and stays inside.
 
 func (w *walk) byteAt(i int) byte {

@@ -319,7 +319,7 @@ func pointerTo(way []step) string {
 		}
 		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(clip(string(unquote(s.key)))))
 	}
-	return b.String()
+	return clipAt(b.String(), maxWay)
 }
 
 // pathTo is the way to a value as people write it: items[3].price.
@@ -340,7 +340,7 @@ func pathTo(way []step) string {
 		}
 		b.WriteString(name)
 	}
-	return b.String()
+	return clipAt(b.String(), maxWay)
 }
 
 func plain(name string) bool {
