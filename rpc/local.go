@@ -125,6 +125,10 @@ func asReply(e *bus.Error) *bus.Error {
 	switch e.Code {
 	case bus.PermissionDenied, bus.Unauthenticated:
 		far.End = bus.Refused
+	case bus.ResourceExhausted, bus.Unavailable:
+		if e.Retry != bus.RetryNever {
+			far.End = bus.Refused
+		}
 	case bus.DeadlineExceeded:
 		far.End = bus.Timeout
 	}
