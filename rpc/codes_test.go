@@ -133,3 +133,77 @@ func TestEveryErrorOfAHandlerHasACode(t *testing.T) {
 		})
 	}
 }
+
+// A talk opens a stream and waits for a word that does not come.
+type talk func(context.Context, *rpc.Client) error
+
+// A stream ends in the same six ways as a call, or well.
+func TestEachEndOfAStreamIsToldApart(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		end  bus.End
+		code bus.Code
+		ask  func(t *testing.T, b *bustest.Bus, client *rpc.Client, chat talk) error
+	}{
+		{"nobody: no one serves it", bus.Nobody, bus.NotFound, func(t *testing.T, _ *bustest.Bus, client *rpc.Client, _ talk) error {
+			_, err := rpc.OpenStream[Text, Text](bustest.Context(t), client, "nobody", "Lab.Chat")
+			return err
+		}},
+		{"timeout: the caller's time is over", bus.Timeout, bus.DeadlineExceeded, func(t *testing.T, _ *bustest.Bus, client *rpc.Client, chat talk) error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			return chat(ctx, client)
+		}},
+		{"cancelled: the caller gave up", bus.Cancelled, bus.Canceled, func(t *testing.T, _ *bustest.Bus, client *rpc.Client, chat talk) error {
+			ctx, cancel := context.WithCancel(bustest.Context(t))
+			time.AfterFunc(time.Second, cancel)
+			return chat(ctx, client)
+		}},
+		{"refused: too many are open", bus.Refused, bus.ResourceExhausted, func(t *testing.T, _ *bustest.Bus, client *rpc.Client, chat talk) error {
+			first, err := rpc.OpenStream[Text, Text](bustest.Context(t), client, lab, "Lab.Chat")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer first.Close()
+			return chat(bustest.Context(t), client)
+		}},
+		{"handler: it said no", bus.Handler, bus.Conflict, func(t *testing.T, _ *bustest.Bus, client *rpc.Client, _ talk) error {
+			stream, err := rpc.OpenStream[Text, Text](bustest.Context(t), client, lab, "Lab.Chat")
+			if err == nil {
+				err = stream.Send(&Text{"fail"})
+			}
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			return err
+		}},
+		{"broker: it is away", bus.Broker, bus.Unavailable, func(t *testing.T, b *bustest.Bus, _ *rpc.Client, chat talk) error {
+			link := b.Link()
+			client := rpc.NewClient(b.Conn(t, link.Use), rpc.ClientConfig{Retries: -1})
+			link.Down()
+			defer link.Heal()
+			time.Sleep(100 * time.Millisecond)
+			return chat(bustest.Context(t), client)
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+				s := rpc.NewServer(b.Conn(t), rpc.ServerConfig{Name: lab, Streams: 1})
+				rpc.Register(s, new(Lab))
+				serve(t, s)
+				chat := func(ctx context.Context, client *rpc.Client) error {
+					stream, err := rpc.OpenStream[Text, Text](ctx, client, lab, "Lab.Chat")
+					if err != nil {
+						return err
+					}
+					_, err = stream.Recv()
+					return err
+				}
+				err := row.ask(t, b, rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: -1}), chat)
+				if !errors.Is(err, row.end) || !errors.Is(err, row.code) {
+					t.Errorf("got %v; want the end %v and the code %v", err, row.end, row.code)
+				}
+			})
+		})
+	}
+}
