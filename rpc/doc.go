@@ -61,7 +61,8 @@
 // call can be hedged: [WithHedge].
 //
 // What a handler's error becomes: a *bus.Error travels with code, message,
-// status, detail and retry; the errors of contexts become canceled and
+// status, detail and retry; an error that is or wraps a code, such as
+// bus.NotFound, has that code; the errors of contexts become canceled and
 // deadline_exceeded; any other error is internal, with its text as the message.
 // Causes and stacks never travel: internal errors and panics are logged where
 // they happen, and of a panic the caller learns only that there was one. An
@@ -71,11 +72,24 @@
 // # Time
 //
 // What travels is the time left, never a clock time. The context of a handler
-// ends when its caller's time is over, at the server's cap (30 s) at the latest,
-// when the caller gives up, when Stop runs out of time, and when the handler
+// ends when its caller's time is over, at the server's cap (30 s, or the TimeLimit
+// of the method) at the latest, when the caller gives up, when Stop runs out of time, and when the handler
 // returns; context.Cause tells them apart. Calls made with that context have
 // what is left of it. A request whose time is over is refused before its handler
 // begins.
+//
+// # Validation
+//
+// A request is decoded as encoding/json would: what is missing is zero, what is
+// unknown is ignored. [Strict] refuses unknown fields, and [Validate], or
+// ServerConfig.Validate for all methods, checks requests against the JSON Schema
+// of their type before the handler sees them. The schema takes its bounds from
+// jsonschema tags, and is the one that callers can read:
+//
+//	type Order struct {
+//		Name  string  `json:"name"  jsonschema:"required,minLength=1"`
+//		Price float64 `json:"price" jsonschema:"minimum=0,maximum=10"`
+//	}
 //
 // # Headers
 //

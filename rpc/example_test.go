@@ -257,6 +257,32 @@ func ExampleStrict() {
 	// Output: greeter.Say.Hello: invalid_argument: the request has a field "nmae" that Say.Hello does not know
 }
 
+// A request that breaks the schema of its type does not reach the handler.
+func ExampleValidate() {
+	type SleepRequest struct {
+		MS int64 `json:"ms" jsonschema:"required,minimum=0,maximum=60000"`
+	}
+	ctx, conn, stop := connect()
+	defer stop()
+	srv := rpc.NewServer(conn, rpc.ServerConfig{Name: "go.micro.srv.lab"})
+	rpc.Handle(srv, "Lab.Sleep", func(context.Context, *SleepRequest) (*struct{}, error) { return nil, nil },
+		rpc.Validate(), rpc.TimeLimit(90*time.Second))
+	if err := srv.Start(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = srv.Stop(ctx) }()
+	client := rpc.NewClient(conn, rpc.ClientConfig{})
+	_, err := rpc.Call[struct{}](ctx, client, "go.micro.srv.lab", "Lab.Sleep", &SleepRequest{MS: -1})
+	fmt.Println(err)
+	if e, ok := errors.AsType[*bus.Error](err); ok {
+		fmt.Println(string(e.Detail))
+	}
+	// Output:
+	// go.micro.srv.lab.Lab.Sleep: invalid_argument: ms: -1 is under the minimum 0
+	// {"fields":[{"field":"/ms","rule":"minimum","message":"-1 is under the minimum 0"}]}
+}
+
 func ExampleClient_Do() {
 	ctx, conn, stop := connect()
 	defer stop()
