@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"iter"
 	"strings"
@@ -205,7 +206,7 @@ func (*Shop) All(_ context.Context, in iter.Seq2[*Order, error]) (*Receipt, erro
 func (*Shop) Haggle(ctx context.Context, stream *rpc.Stream[Order, Receipt]) error {
 	for {
 		o, err := stream.Recv()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
