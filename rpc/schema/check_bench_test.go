@@ -13,6 +13,7 @@ func BenchmarkCheck(b *testing.B) {
 		return "[" + strings.Repeat(item+",", size/(len(item)+1)-1) + item + "]"
 	}
 	for _, row := range []struct{ name, schema, text string }{
+		{"small", `{"type":"object","properties":{"name":{"type":"string","minLength":1},"n":{"type":"integer","minimum":0}},"required":["name"]}`, `{"name":"John","n":12}`},
 		{"numbers", `{"type":"array","items":{"type":"integer","minimum":0,"maximum":9}}`, list("1")},
 		{"wrong numbers", `{"type":"array","items":{"type":"integer","minimum":3}}`, list("1")},
 		{"fractions", `{"type":"array","items":{"type":"number","multipleOf":0.01}}`, list("12.25")},

@@ -72,6 +72,8 @@ func TestAProblemSaysWhereItIsAndWhatIsWanted(t *testing.T) {
 		{`{"not":{"type":"null"}}`, `null`, `this is of a form that is not allowed ( not)`},
 		{`{"if":{"required":["a"]},"then":{"required":["b"]},"else":{"required":["c"]}}`, `{"a":1}`, `missing field "b" (/b required)`},
 		{`{"$defs":{"N":{"properties":{"next":{"$ref":"#/$defs/N"},"v":{"type":"integer"}}}},"$ref":"#/$defs/N"}`, `{"next":{"next":{"v":"x"}}}`, `next.next.v: a whole number is wanted, got a string (/next/next/v type)`},
+		{`{"properties":{"a":{}},"additionalProperties":false}`, `{"A":1}`, `A: the field is called "a" (/A case)`},
+		{`{"not":{"properties":{"a":{"type":"string"}}}}`, `{"A":1}`, `this is of a form that is not allowed ( not)`},
 		// encoding/json takes NAME, and ſ for s, so a bound on the name would be passed by.
 		{`{"properties":{"ms":{"minimum":0}}}`, `{"MS":-1}`, `MS: the field is called "ms" (/MS case)`},
 		{`{"properties":{"ms":{"minimum":0}}}`, `{"mſ":-1}`, `["mſ"]: the field is called "ms" (/mſ case)`},

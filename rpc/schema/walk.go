@@ -22,6 +22,7 @@ type walk struct {
 	at       []step
 	problems []Problem
 	quiet    int // alternatives being tried: their problems are not told
+	literal  int // conditions being tried: names in another case are just unknown
 	work     int
 }
 
@@ -54,6 +55,14 @@ func (w *walk) fits(r *rule, i int) bool {
 	end := w.value(r, i)
 	w.quiet--
 	return end >= 0
+}
+
+// holds tries a condition, which is not there to find what is wrong.
+func (w *walk) holds(r *rule, i int) bool {
+	w.literal++
+	ok := w.fits(r, i)
+	w.literal--
+	return ok
 }
 
 // value checks the value that begins at i.
@@ -240,14 +249,14 @@ func (w *walk) again(r *rule, k kinds, i int) bool {
 	if len(r.any) > 0 && !w.anyOf(r, k, i) || len(r.one) > 0 && !w.oneOf(r, k, i) {
 		return false
 	}
-	if r.not != nil && w.fits(r.not, i) && !w.report("not", "this is of a form that is not allowed") {
+	if r.not != nil && w.holds(r.not, i) && !w.report("not", "this is of a form that is not allowed") {
 		return false
 	}
 	if r.when == nil {
 		return w.work >= 0
 	}
 	next := r.or
-	if w.fits(r.when, i) {
+	if w.holds(r.when, i) {
 		next = r.then
 	}
 	return w.work >= 0 && (next == nil || w.value(next, i) >= 0)

@@ -74,10 +74,13 @@ func (w *walk) field(r *rule, quoted, key []byte, i int) int {
 	if known {
 		return end
 	}
-	if name := r.folded[fold(string(key))]; name != "" && !w.report("case", "the field is called %s", strconv.Quote(clip(name))) {
-		return -1
+	more := true
+	if name := r.folded[fold(string(key))]; name != "" && w.literal == 0 {
+		more = w.report("case", "the field is called %s", strconv.Quote(clip(name)))
+	} else if r.closed {
+		more = w.report("additionalProperties", "there is no such field")
 	}
-	if r.closed && !w.report("additionalProperties", "there is no such field") {
+	if !more {
 		return -1
 	}
 	return w.value(r.others, i)
