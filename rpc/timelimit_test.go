@@ -81,7 +81,7 @@ func TestATimeLimitBoundsAWholeStream(t *testing.T) {
 		}, rpc.TimeLimit(3*time.Second))
 		serve(t, s)
 		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
-		for asked, want := range map[time.Duration]time.Duration{0: 3 * time.Second, 2 * time.Second: 2 * time.Second} {
+		for asked, want := range map[time.Duration]time.Duration{0: 3 * time.Second, 2 * time.Second: 2 * time.Second, time.Minute: 3 * time.Second} {
 			ctx := t.Context()
 			if asked > 0 {
 				limited, cancel := context.WithTimeout(ctx, asked)
