@@ -53,8 +53,8 @@ func TestEachCodeIsTheSameForEveryCaller(t *testing.T) {
 					return nil, e
 				})
 				serve(t, s)
-				far := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: -1})
-				near := rpc.NewClient(conn, rpc.ClientConfig{Retries: -1, Local: []*rpc.Server{s}})
+				far := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: new(0)})
+				near := rpc.NewClient(conn, rpc.ClientConfig{Retries: new(0), Local: []*rpc.Server{s}})
 				for _, because := range []struct {
 					name  string
 					end   bus.End
@@ -121,7 +121,7 @@ func TestEveryErrorOfAHandlerHasACode(t *testing.T) {
 				s := newGreeter(b.Conn(t))
 				rpc.Handle(s, "Say.Hello", func(context.Context, *HelloRequest) (*HelloResponse, error) { return nil, row.err })
 				serve(t, s)
-				client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: -1})
+				client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: new(0)})
 				for range 2 {
 					e := wantError(t, sayHello(bustest.Context(t), client), row.code, row.end)
 					if e.Status != row.http {
@@ -179,7 +179,7 @@ func TestEachEndOfAStreamIsToldApart(t *testing.T) {
 		}},
 		{"broker: it is away", bus.Broker, bus.Unavailable, func(t *testing.T, b *bustest.Bus, _ *rpc.Client, chat talk) error {
 			link := b.Link()
-			client := rpc.NewClient(b.Conn(t, link.Use), rpc.ClientConfig{Retries: -1})
+			client := rpc.NewClient(b.Conn(t, link.Use), rpc.ClientConfig{Retries: new(0)})
 			link.Down()
 			defer link.Heal()
 			time.Sleep(100 * time.Millisecond)
@@ -199,7 +199,7 @@ func TestEachEndOfAStreamIsToldApart(t *testing.T) {
 					_, err = stream.Recv()
 					return err
 				}
-				err := row.ask(t, b, rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: -1}), chat)
+				err := row.ask(t, b, rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: new(0)}), chat)
 				if !errors.Is(err, row.end) || !errors.Is(err, row.code) {
 					t.Errorf("got %v; want the end %v and the code %v", err, row.end, row.code)
 				}

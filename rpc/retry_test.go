@@ -267,38 +267,3 @@ func TestARetryThatIsSafeBelowIsNotSafeAbove(t *testing.T) {
 		time.Sleep(time.Second)
 	})
 }
-
-func TestACancelReachesTheEndOfAChain(t *testing.T) {
-	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
-		ended := make(chan time.Time, 3)
-		next := map[string]string{"a": "b", "b": "c"}
-		for _, name := range []string{"a", "b", "c"} {
-			conn := b.Conn(t)
-			inner := rpc.NewClient(conn, rpc.ClientConfig{})
-			s := rpc.NewServer(conn, rpc.ServerConfig{Name: name})
-			rpc.Handle(s, "Do", func(ctx context.Context, _ *struct{}) (*struct{}, error) {
-				defer func() { ended <- time.Now() }()
-				if next[name] != "" {
-					return rpc.Call[struct{}](ctx, inner, next[name], "Do", nil)
-				}
-				<-ctx.Done()
-				return nil, ctx.Err()
-			})
-			serve(t, s)
-		}
-		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
-		for range 3 {
-			ctx, cancel := context.WithCancel(bustest.Context(t))
-			time.AfterFunc(time.Second, cancel)
-			gaveUp := time.Now().Add(time.Second)
-			_, err := rpc.Call[struct{}](ctx, client, "a", "Do", nil)
-			wantError(t, err, bus.Canceled, bus.Cancelled)
-			for range 3 {
-				if late := (<-ended).Sub(gaveUp); late > 50*time.Millisecond {
-					t.Errorf("a handler ended %v after the caller", late)
-				}
-			}
-			time.Sleep(time.Second)
-		}
-	})
-}
