@@ -172,6 +172,9 @@ func pause(ctx context.Context, ms int64) error {
 	}
 }
 
+// longest is the time that a call gets here: more than Lab.Sleep takes.
+const longest = 90 * time.Second
+
 // NewServer makes a lab on conn. cfg may leave its name and version out.
 func NewServer(conn *bus.Conn, cfg rpc.ServerConfig) *rpc.Server {
 	if cfg.Name == "" {
@@ -179,6 +182,9 @@ func NewServer(conn *bus.Conn, cfg rpc.ServerConfig) *rpc.Server {
 	}
 	if cfg.Version == "" {
 		cfg.Version = "1.0.0"
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = longest
 	}
 	srv := rpc.NewServer(conn, cfg)
 	srv.HandleRaw("Lab.Echo", echo, rpc.Describe("Answers its request, whatever JSON it is."), rpc.Idempotent())
