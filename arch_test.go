@@ -32,6 +32,7 @@ var imports = map[string][]string{
 	"rpc/schema":          {},
 	"rpc/pipe":            {"bus", "bus/wire"},
 	"rpc":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/selector", "rpc/pipe", "rpc/schema"},
+	"rpc/middleware":      {"bus", "bus/wire", "rpc"},
 	"pubsub":              {"bus", "bus/wire", "bus/codec"},
 	"embedded":            {"bus"},
 	"cli":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/registrar", "discovery/selector", "rpc", "rpc/schema", "pubsub", "embedded", "examples"},

@@ -1,0 +1,59 @@
+package middleware
+
+import (
+	"context"
+	"time"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/rpc"
+)
+
+// ShedConfig configures a Shed. The zero value works; negative numbers count as
+// zero.
+type ShedConfig struct {
+	// Start is how many calls of a method may be at work at once before
+	// anything is known of it. 0 means 16.
+	Start int
+	// Most bounds what is learnt. 0 means 1024.
+	Most int
+	// Slowdown is how many times the latency of calls that have the service to
+	// themselves is too much. 0 means 2, and less than 1.5 is as 1.5.
+	Slowdown float64
+}
+
+// Shed turns calls away when more of them at once would only make each of them
+// slower. How many that is, it learns for each method from the latency, as long
+// as calls come up against the limit: more are let in as long as the mean stays
+// below Slowdown times the least; then half as many, and half of that, until
+// fewer do not make it faster. So a service of which five times is asked what it
+// can do goes on doing what it can, within about Slowdown times its latency. A
+// service that becomes slower for other reasons has a new least latency after a
+// moment. Below the limit nothing is ever done.
+//
+// Who is turned away learns it at once: resource_exhausted, refused, safe to
+// retry. What counts is the latency of answers and of calls that ran out of
+// time. Each service and method has a limit of its own. Of more than 1024 the
+// least recently called is forgotten, and learns again. Streams pass: how long
+// they last says nothing. A Bulkhead bounds them.
+func Shed(cfg ShedConfig) rpc.Middleware {
+	cfg.Most = or(cfg.Most, 1024)
+	cfg.Start = min(or(cfg.Start, 16), cfg.Most)
+	cfg.Slowdown = max(or(cfg.Slowdown, 2), 1.5)
+	limits := newStates[method](maxMethods, func() *limit { return newLimit(cfg, time.Now()) })
+	return func(next rpc.HandlerFunc) rpc.HandlerFunc {
+		return func(ctx context.Context, req *rpc.Request) (*rpc.Response, error) {
+			if req.Stream {
+				return next(ctx, req)
+			}
+			l, began := limits.of(methodOf(req)), time.Now()
+			if allowed, ok := l.enter(); !ok {
+				return nil, refuse(ctx, req, bus.ResourceExhausted, bus.RetrySafe, "%s has %d calls at work, and more would make all of them slower", req.Method, allowed)
+			}
+			counts := false // what panics does not
+			defer func() { l.leave(began, time.Now(), counts) }()
+			res, err := next(ctx, req)
+			counts = err == nil || bus.AsError(err).Code == bus.DeadlineExceeded
+			return res, err
+		}
+	}
+}
