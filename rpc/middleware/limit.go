@@ -20,6 +20,15 @@ const (
 	settled = 8 // the least latency follows by an eighth
 )
 
+// An outcome is what a call says about latency.
+type outcome uint8
+
+const (
+	nothing  outcome = iota
+	answered         // in time
+	late             // it ran out of time
+)
+
 // A limit learns how many calls may be at work at once. Its clock is that of the
 // calls it is told of.
 type limit struct {
@@ -33,7 +42,9 @@ type limit struct {
 	// The sample under way: calls that began and ended in it.
 	began time.Time
 	full  bool // they came up against the limit
+	peak  int  // most that were at work
 	calls int
+	late  int // of them ran out of time
 	total time.Duration
 
 	least time.Duration // the mean latency of calls that do not wait for each other
@@ -46,7 +57,8 @@ type limit struct {
 type trial struct {
 	allowed int
 	latency time.Duration
-	routine bool // nothing was wrong
+	deep    bool // until fewer are not faster, whatever is known as the least
+	origin  int  // what was allowed before the first half of a half
 }
 
 func newLimit(cfg ShedConfig, now time.Time) *limit {
@@ -62,19 +74,23 @@ func (l *limit) enter() (allowed int, ok bool) {
 		return l.allowed, false
 	}
 	l.atWork++
+	l.peak = max(l.peak, l.atWork)
 	return l.allowed, true
 }
 
-// leave counts a call that has ended. counts says that its latency is one.
-func (l *limit) leave(began, now time.Time, counts bool) {
+// leave counts a call that has ended, as a latency unless it came to nothing.
+func (l *limit) leave(began, now time.Time, o outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.atWork--
-	if !counts || began.Before(l.began) {
+	if o == nothing || began.Before(l.began) {
 		return
 	}
 	l.calls++
 	l.total += now.Sub(began)
+	if o == late {
+		l.late++
+	}
 	if l.calls >= sampleCalls && now.Sub(l.began) >= sampleTime {
 		l.learn(now, l.total/time.Duration(l.calls))
 	}
@@ -82,56 +98,62 @@ func (l *limit) leave(began, now time.Time, counts bool) {
 
 // learn ends a sample whose mean latency is given.
 func (l *limit) learn(now time.Time, latency time.Duration) {
-	full := l.full
+	// Where calls run out of time, latency says no more how overloaded it is,
+	// and there may be fewer of them than the limit has ever seen.
+	lost := l.late >= l.calls/2
+	slow := float64(latency) > l.slowdown*float64(l.least)
+	due := now.Sub(l.tried) >= trialEvery
 	switch {
 	case l.trial != nil:
-		l.judge(now, latency)
+		l.judge(now, latency, lost)
 	case l.least == 0:
 		l.least = latency
-	case !full:
-		l.least += (latency - l.least) / settled
-	case l.above(latency, l.slowdown):
-		l.halve(now, latency, false)
-	case now.Sub(l.tried) >= trialEvery:
-		l.halve(now, latency, true)
+	case lost && (slow || due), l.full && due:
+		l.halve(now, &trial{allowed: l.allowed, latency: latency, deep: true, origin: l.allowed})
+	case lost:
+	case l.full && slow:
+		l.halve(now, &trial{allowed: l.allowed, latency: latency, origin: l.allowed})
+	case l.full:
+		l.least += min(0, latency-l.least) / settled
+		l.grow()
 	default:
-		if latency < l.least {
-			l.least += (latency - l.least) / settled
-		}
-		step := max(1, l.allowed/growth)
-		if l.eager {
-			step = l.allowed
-		}
-		l.allowed = min(l.allowed+step, l.most)
+		l.least += (latency - l.least) / settled
 	}
-	l.began, l.calls, l.total, l.full = now, 0, 0, false
+	l.began, l.calls, l.total, l.late, l.full, l.peak = now, 0, 0, 0, false, l.atWork
 }
 
-func (l *limit) above(latency time.Duration, times float64) bool {
-	return float64(latency) > times*float64(l.least)
+func (l *limit) grow() {
+	step := max(1, l.allowed/growth)
+	if l.eager {
+		step = l.allowed
+	}
+	l.allowed = min(l.allowed+step, l.most)
 }
 
 // halve tries whether half as many calls are faster.
-func (l *limit) halve(now time.Time, latency time.Duration, routine bool) {
-	l.trial = &trial{allowed: l.allowed, latency: latency, routine: routine}
-	l.allowed = max(1, l.allowed/2)
-	l.tried = now
-	l.eager = false
+func (l *limit) halve(now time.Time, t *trial) {
+	l.trial, l.tried, l.eager = t, now, false
+	l.allowed = max(1, min(l.allowed, l.peak)/2)
 }
 
 // judge ends a trial, or goes on with half of the half.
-func (l *limit) judge(now time.Time, latency time.Duration) {
+func (l *limit) judge(now time.Time, latency time.Duration, lost bool) {
 	t := l.trial
 	l.trial = nil
 	switch {
+	case lost && l.allowed > 1:
+		l.halve(now, &trial{allowed: l.allowed, latency: latency, deep: true, origin: t.origin})
+	case lost:
+		// Not even one has the time: that is not a matter of how many.
+		l.allowed, l.least = t.origin, latency
 	case float64(latency) >= faster*float64(t.latency):
 		// They do not wait for each other, or not here.
 		l.allowed, l.least = t.allowed, latency
 	case l.allowed == 1:
 		l.least = latency
-	case !t.routine && !l.above(latency, asGood):
+	case !t.deep && float64(latency) <= asGood*float64(l.least):
 		// As fast as ever.
 	default:
-		l.halve(now, latency, t.routine)
+		l.halve(now, &trial{allowed: l.allowed, latency: latency, deep: t.deep, origin: t.origin})
 	}
 }

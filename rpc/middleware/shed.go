@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -22,13 +23,17 @@ type ShedConfig struct {
 }
 
 // Shed turns calls away when more of them at once would only make each of them
-// slower. How many that is, it learns for each method from the latency, as long
-// as calls come up against the limit: more are let in as long as the mean stays
+// slower. How many that is, it learns for each method from the latency, whenever
+// calls come up against the limit: more are let in as long as the mean stays
 // below Slowdown times the least; then half as many, and half of that, until
 // fewer do not make it faster. So a service of which five times is asked what it
-// can do goes on doing what it can, within about Slowdown times its latency. A
-// service that becomes slower for other reasons has a new least latency after a
-// moment. Below the limit nothing is ever done.
+// can do goes on doing what it can, within about Slowdown times its latency. One
+// that becomes slower for other reasons has a new least latency after a moment.
+//
+// As long as calls neither come up against the limit nor mostly run out of time,
+// nothing is done, however much their latencies differ. At a limit that stays
+// full, half as many are tried every 10 s for a tenth of a second, or for 32
+// calls if that takes longer, to see what the least latency is.
 //
 // Who is turned away learns it at once: resource_exhausted, refused, safe to
 // retry. What counts is the latency of answers and of calls that ran out of
@@ -49,11 +54,22 @@ func Shed(cfg ShedConfig) rpc.Middleware {
 			if allowed, ok := l.enter(); !ok {
 				return nil, refuse(ctx, req, bus.ResourceExhausted, bus.RetrySafe, "%s has %d calls at work, and more would make all of them slower", req.Method, allowed)
 			}
-			counts := false // what panics does not
-			defer func() { l.leave(began, time.Now(), counts) }()
+			o := nothing // as of a panic
+			defer func() { l.leave(began, time.Now(), o) }()
 			res, err := next(ctx, req)
-			counts = err == nil || bus.AsError(err).Code == bus.DeadlineExceeded
+			switch {
+			case isLate(ctx, err):
+				o = late
+			case err == nil:
+				o = answered
+			}
 			return res, err
 		}
 	}
+}
+
+// isLate reports whether a call ran out of time. A handler may have answered all
+// the same, to nobody.
+func isLate(ctx context.Context, err error) bool {
+	return errors.Is(ctx.Err(), context.DeadlineExceeded) || err != nil && bus.AsError(err).Code == bus.DeadlineExceeded
 }

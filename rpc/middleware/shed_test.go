@@ -1,0 +1,314 @@
+package middleware_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/bustest"
+	"github.com/mbus-dev/mbus/rpc"
+	"github.com/mbus-dev/mbus/rpc/middleware"
+)
+
+// A pool stands for what a handler needs and there is little of: so many calls
+// are worked on at once, the others wait, whether their callers do or not.
+type pool struct {
+	places chan struct{}
+	takes  func() time.Duration
+}
+
+func newPool(places int, takes func() time.Duration) *pool {
+	return &pool{places: make(chan struct{}, places), takes: takes}
+}
+
+func always(d time.Duration) func() time.Duration { return func() time.Duration { return d } }
+
+// around returns durations with the given mean, as uneven as those of a queue
+// in a textbook.
+func around(mean time.Duration) func() time.Duration {
+	var mu sync.Mutex
+	r := rand.New(rand.NewPCG(1, 2))
+	return func() time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return time.Duration(r.ExpFloat64() * float64(mean))
+	}
+}
+
+func (p *pool) work() {
+	p.places <- struct{}{}
+	time.Sleep(p.takes())
+	<-p.places
+}
+
+func (p *pool) hello(context.Context, *HelloRequest) (*HelloResponse, error) {
+	p.work()
+	return &HelloResponse{}, nil
+}
+
+func (p *pool) handler(context.Context, *rpc.Request) (*rpc.Response, error) {
+	p.work()
+	return &rpc.Response{}, nil
+}
+
+// A tally is what became of a second of calls.
+type tally struct {
+	offered, good, refused int
+	slowest                time.Duration // of the good
+	slowestNo              time.Duration // of the refused
+}
+
+// offer makes so many calls a second, evenly, whatever becomes of them, and
+// tells what did, for each second in which they were made.
+func offer(seconds, perSecond int, patience time.Duration, call func(context.Context) error) []tally {
+	var mu sync.Mutex
+	var calls sync.WaitGroup
+	tallies := make([]tally, seconds)
+	for i := range seconds * perSecond {
+		of := &tallies[i/perSecond]
+		calls.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			began := time.Now()
+			err := call(ctx)
+			took := time.Since(began)
+			mu.Lock()
+			defer mu.Unlock()
+			of.offered++
+			switch {
+			case err == nil && took <= patience:
+				of.good++
+				of.slowest = max(of.slowest, took)
+			case errors.Is(err, bus.ResourceExhausted):
+				of.refused++
+				of.slowestNo = max(of.slowestNo, took)
+			}
+		})
+		time.Sleep(time.Second / time.Duration(perSecond))
+	}
+	calls.Wait()
+	return tallies
+}
+
+// goodput is the mean of what was answered in time in a second.
+func goodput(tallies []tally) int {
+	sum := 0
+	for _, of := range tallies {
+		sum += of.good
+	}
+	return sum / len(tallies)
+}
+
+const (
+	capacity = 200 // calls a second of 4 places and 20 ms
+	patience = 250 * time.Millisecond
+)
+
+// overload asks a service on the bus for what it can do, then for five times
+// that, then for what it can do again.
+func overload(t *testing.T, b *bustest.Bus, all ...rpc.Middleware) (before, during, after []tally) {
+	t.Helper()
+	serve(t, b.Conn(t), newPool(4, always(20*time.Millisecond)).hello, all...)
+	client := newClient(b.Conn(t))
+	warm(t, client)
+	call := func(ctx context.Context) error {
+		_, err := say(ctx, client, "")
+		return err
+	}
+	before = offer(3, capacity*7/10, patience, call)
+	during = offer(10, 5*capacity, patience, call)
+	after = offer(5, capacity*7/10, patience, call)
+	return before, during, after
+}
+
+func TestShedKeepsGoodputUnderOverload(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		before, during, after := overload(t, b, middleware.Shed(middleware.ShedConfig{}))
+		if got, want := goodput(before), capacity*7/10; got < want {
+			t.Errorf("below capacity %d of %d were answered", got, want)
+		}
+		for i, of := range during {
+			if of.good < capacity*8/10 {
+				t.Errorf("second %d of the overload: %d answered in time, want %d of %d", i, of.good, capacity*8/10, capacity)
+			}
+			if of.slowestNo > time.Millisecond {
+				t.Errorf("second %d of the overload: a refusal took %v", i, of.slowestNo)
+			}
+		}
+		for i, of := range during[1:] {
+			if of.slowest > 60*time.Millisecond {
+				t.Errorf("second %d of the overload: an answer took %v, three times what it needs", i+1, of.slowest)
+			}
+		}
+		if got, want := goodput(after[2:]), capacity*7/10*95/100; got < want {
+			t.Errorf("two seconds later %d a second, want %d", got, want)
+		}
+		t.Logf("%d a second before, %d during, %d after", goodput(before), goodput(during), goodput(after))
+	})
+}
+
+// The control: the same without Shed.
+func TestWithoutShedOverloadEndsGoodput(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		before, during, after := overload(t, b)
+		if got, want := goodput(before), capacity*7/10; got < want {
+			t.Errorf("below capacity %d of %d were answered", got, want)
+		}
+		if got := goodput(during[2:]); got > capacity/10 {
+			t.Errorf("%d a second were answered under overload: there is nothing to shed for", got)
+		}
+		t.Logf("%d a second before, %d during, %d after", goodput(before), goodput(during), goodput(after))
+	})
+}
+
+// shedding is a service with Shed and without a bus.
+func shedding(p *pool, cfg middleware.ShedConfig) func(context.Context) error {
+	chain := middleware.Shed(cfg)(p.handler)
+	return func(ctx context.Context) error {
+		_, err := chain(ctx, request(""))
+		return err
+	}
+}
+
+func TestShedKeepsGoodputOfServicesOfAllSizes(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		places int
+		takes  func() time.Duration
+		mean   time.Duration
+	}{
+		{"one at a time", 1, always(5 * time.Millisecond), 5 * time.Millisecond},
+		{"two, unevenly", 2, around(5 * time.Millisecond), 5 * time.Millisecond},
+		{"four, unevenly", 4, around(20 * time.Millisecond), 20 * time.Millisecond},
+		{"sixteen", 16, always(50 * time.Millisecond), 50 * time.Millisecond},
+		{"sixteen, unevenly", 16, around(50 * time.Millisecond), 50 * time.Millisecond},
+		{"two hundred", 200, always(100 * time.Millisecond), 100 * time.Millisecond},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				call := shedding(newPool(row.places, row.takes), middleware.ShedConfig{})
+				able := int(float64(row.places) / row.mean.Seconds())
+				patience := max(8*row.mean, 100*time.Millisecond)
+				// It meets the overload knowing nothing.
+				tallies := offer(30, 5*able, patience, call)
+				if got, want := goodput(tallies[5:]), able*8/10; got < want {
+					t.Errorf("%d a second, want %d of %d", got, want, able)
+				}
+				t.Logf("%d a second of %d", goodput(tallies[5:]), able)
+			})
+		})
+	}
+}
+
+func TestShedDoesNothingToAServiceThatIsWell(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		// Handlers that take very different times, and need nothing of each other.
+		chain := middleware.Shed(middleware.ShedConfig{})(func(context.Context, *rpc.Request) (*rpc.Response, error) {
+			time.Sleep(time.Duration(rand.ExpFloat64() * float64(10*time.Millisecond)))
+			return &rpc.Response{}, nil
+		})
+		for _, of := range offer(10, 500, time.Minute, func(ctx context.Context) error {
+			_, err := chain(ctx, request(""))
+			return err
+		}) {
+			if of.refused > 0 {
+				t.Errorf("refused %d of %d", of.refused, of.offered)
+			}
+		}
+	})
+}
+
+func TestShedLetsMoreInWhenMoreCanBeDone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		call := shedding(newPool(500, always(100*time.Millisecond)), middleware.ShedConfig{})
+		tallies := offer(6, 4000, time.Second, call)
+		if of := tallies[5]; of.good < of.offered*95/100 {
+			t.Errorf("after 5 s %d of %d are answered", of.good, of.offered)
+		}
+	})
+}
+
+func TestShedAcceptsThatAServiceHasBecomeSlower(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var mu sync.Mutex
+		takes := 10 * time.Millisecond
+		slow := func() time.Duration {
+			mu.Lock()
+			defer mu.Unlock()
+			return takes
+		}
+		call := shedding(newPool(1000, slow), middleware.ShedConfig{})
+		offer(5, 1000, time.Second, call) // ten at work
+		mu.Lock()
+		takes *= 10
+		mu.Unlock()
+		tallies := offer(10, 1000, time.Second, call) // a hundred
+		if of := tallies[9]; of.good < of.offered*95/100 {
+			t.Errorf("%d of %d are answered", of.good, of.offered)
+		}
+	})
+}
+
+func TestShedNoticesThatLessCanBeDone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		// Whoever waits is told so at its deadline: no answer is ever slow, and
+		// there are never as many at work as once could be.
+		places := make(chan struct{}, 500)
+		chain := middleware.Shed(middleware.ShedConfig{})(func(ctx context.Context, _ *rpc.Request) (*rpc.Response, error) {
+			select {
+			case places <- struct{}{}:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			defer func() { <-places }()
+			time.Sleep(20 * time.Millisecond)
+			return &rpc.Response{}, nil
+		})
+		call := func(ctx context.Context) error {
+			_, err := chain(ctx, request(""))
+			return err
+		}
+		if of := offer(5, 20000, patience, call)[4]; of.good < of.offered {
+			t.Fatalf("%d of %d are answered", of.good, of.offered)
+		}
+		for range 496 {
+			places <- struct{}{}
+		}
+		tallies := offer(10, 5*capacity, patience, call)
+		if got := goodput(tallies[5:]); got < capacity*8/10 {
+			t.Errorf("%d a second, want %d of %d", got, capacity*8/10, capacity)
+		}
+	})
+}
+
+func TestShedLetsCallsTryThatNeverHaveTheTime(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		call := shedding(newPool(1000, always(20*time.Millisecond)), middleware.ShedConfig{})
+		offer(5, 1000, time.Second, call) // twenty at work
+		offer(30, 1000, 10*time.Millisecond, call)
+		if of := offer(1, 1000, time.Second, call)[0]; of.good < of.offered*95/100 {
+			t.Errorf("%d of %d are answered once there is time again", of.good, of.offered)
+		}
+	})
+}
+
+func TestShedLetsStreamsPass(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		chain := middleware.Shed(middleware.ShedConfig{Start: 1})(echo)
+		var calls sync.WaitGroup
+		for range 3 {
+			calls.Go(func() {
+				req := request("1s")
+				req.Stream = true
+				if _, err := chain(t.Context(), req); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		calls.Wait()
+	})
+}
