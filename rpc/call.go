@@ -67,6 +67,9 @@ func (c *Client) choose(r *Request, req any, answer codec.Codec) codec.Codec {
 // codec plan between mbus programs.
 func (c *Client) decode(res *Response, out any, plan codec.Codec) error {
 	k, body := res.Codec, res.Body
+	if !k.Valid() {
+		k = codec.JSON // middleware may have answered
+	}
 	switch {
 	case plan == codec.Raw:
 		k = codec.Raw
