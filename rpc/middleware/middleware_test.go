@@ -239,7 +239,7 @@ func TestARefusalOfAHandlersOwnClientIsNotSafeToRepeatForItsCaller(t *testing.T)
 func TestACallThatOneInstanceRefusesIsAnsweredByAnother(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		busy := serve(t, b.Conn(t), hello, middleware.Bulkhead(middleware.BulkheadConfig{Calls: 1}))
-		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: 10})
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -249,7 +249,7 @@ func TestACallThatOneInstanceRefusesIsAnsweredByAnother(t *testing.T) {
 		for range 4 {
 			serve(t, b.Conn(t), hello)
 		}
-		for range 20 {
+		for range 8 {
 			if _, err := say(bustest.Context(t), client, "John"); err != nil {
 				t.Error(err)
 			}

@@ -186,7 +186,7 @@ func TestShedKeepsGoodputOfServicesOfAllSizes(t *testing.T) {
 		{"four, unevenly", 4, around(20 * time.Millisecond), 20 * time.Millisecond},
 		{"sixteen", 16, always(50 * time.Millisecond), 50 * time.Millisecond},
 		{"sixteen, unevenly", 16, around(50 * time.Millisecond), 50 * time.Millisecond},
-		{"two hundred", 200, always(100 * time.Millisecond), 100 * time.Millisecond},
+		{"a hundred", 100, always(100 * time.Millisecond), 100 * time.Millisecond},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -194,7 +194,7 @@ func TestShedKeepsGoodputOfServicesOfAllSizes(t *testing.T) {
 				able := int(float64(row.places) / row.mean.Seconds())
 				patience := max(8*row.mean, 100*time.Millisecond)
 				// It meets the overload knowing nothing.
-				tallies := offer(30, 5*able, patience, call)
+				tallies := offer(15, 5*able, patience, call)
 				if got, want := goodput(tallies[5:]), able*8/10; got < want {
 					t.Errorf("%d a second, want %d of %d", got, want, able)
 				}
@@ -272,7 +272,7 @@ func TestShedNoticesThatLessCanBeDone(t *testing.T) {
 			_, err := chain(ctx, request(""))
 			return err
 		}
-		if of := offer(5, 20000, patience, call)[4]; of.good < of.offered {
+		if of := offer(2, 16000, patience, call)[1]; of.good < of.offered {
 			t.Fatalf("%d of %d are answered", of.good, of.offered)
 		}
 		for range 496 {
