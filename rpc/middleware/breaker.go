@@ -127,11 +127,16 @@ func (b *breaker) call(ctx context.Context, req *rpc.Request, next rpc.HandlerFu
 	if err != nil {
 		return nil, b.refuse(ctx, req, err)
 	}
-	// What a call that panics, or ends its goroutine, has come to.
-	err = bus.Errorf(bus.Internal, "%s ended without an answer", req.Method)
-	defer func() { done(err) }()
+	returned := false
+	defer func() {
+		if !returned { // but panicked, or ended its goroutine
+			err = bus.Errorf(bus.Internal, "%s ended without an answer", req.Method)
+		}
+		done(err)
+	}()
 	var res *rpc.Response
 	res, err = next(ctx, req)
+	returned = true
 	return res, err
 }
 

@@ -199,7 +199,7 @@ func TestCacheForgetsTheLeastRecentlyUsed(t *testing.T) {
 func TestCacheCountsBytesThroughReplacementAndForgetting(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := &shop{}
-		cache := middleware.NewCache(everything, middleware.CacheConfig{TTL: time.Second, Bytes: 2500})
+		cache := middleware.NewCache(everything, middleware.CacheConfig{TTL: time.Second, Stale: time.Hour, Bytes: 2500})
 		chain := cache.Wrap(s.handle)
 		big := strings.Repeat("x", 1000)
 		for range 20 {

@@ -48,7 +48,7 @@ type limit struct {
 	total time.Duration
 
 	least time.Duration // the mean latency of calls that do not wait for each other
-	eager bool          // the limit doubles: it was never too high yet
+	eager bool          // the limit doubles: nothing says that it may be too high
 	tried time.Time
 	trial *trial
 }
@@ -147,8 +147,9 @@ func (l *limit) judge(now time.Time, latency time.Duration, lost bool) {
 		// Not even one has the time: that is not a matter of how many.
 		l.allowed, l.least = t.origin, latency
 	case float64(latency) >= faster*float64(t.latency):
-		// They do not wait for each other, or not here.
-		l.allowed, l.least = t.allowed, latency
+		// They do not wait for each other, or not here. If that is news, all
+		// that was learnt is old.
+		l.allowed, l.least, l.eager = t.allowed, latency, !t.deep
 	case l.allowed == 1:
 		l.least = latency
 	case !t.deep && float64(latency) <= asGood*float64(l.least):

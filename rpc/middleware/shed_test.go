@@ -247,8 +247,29 @@ func TestShedAcceptsThatAServiceHasBecomeSlower(t *testing.T) {
 		takes *= 10
 		mu.Unlock()
 		tallies := offer(10, 1000, time.Second, call) // a hundred
-		if of := tallies[9]; of.good < of.offered*95/100 {
+		refused := 0
+		for _, of := range tallies {
+			refused += of.refused
+		}
+		if most := 1200; refused > most {
+			t.Errorf("%d were refused, want at most %d", refused, most)
+		}
+		if of := tallies[9]; of.good < of.offered {
 			t.Errorf("%d of %d are answered", of.good, of.offered)
+		}
+	})
+}
+
+func TestShedFindsALatencyItHasNeverSeen(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		// From the first call on there are too many, and more there cannot be.
+		call := shedding(newPool(2, always(20*time.Millisecond)), middleware.ShedConfig{Start: 16, Most: 20})
+		tallies := offer(20, 500, time.Second, call)
+		if of := tallies[5]; of.slowest < 150*time.Millisecond {
+			t.Errorf("an answer took %v from the start: there is nothing to find", of.slowest)
+		}
+		if of := tallies[19]; of.slowest > 60*time.Millisecond || of.good < 90 {
+			t.Errorf("%d answers of 100, and one took %v, want three times 20ms", of.good, of.slowest)
 		}
 	})
 }
