@@ -32,8 +32,11 @@ type ShedConfig struct {
 //
 // As long as calls neither come up against the limit nor mostly run out of time,
 // nothing is done, however much their latencies differ. At a limit that stays
-// full, half as many are tried every 10 s for a tenth of a second, or for 32
-// calls if that takes longer, to see what the least latency is.
+// full, half as many are tried every 10 s, for 64 calls, to see what the least
+// latency is.
+//
+// To learn takes some hundred calls. For a service that does less than some
+// fifty a second, or one at a time, a Bulkhead is better.
 //
 // Who is turned away learns it at once: resource_exhausted, refused, safe to
 // retry. What counts is the latency of answers and of calls that ran out of
@@ -51,11 +54,12 @@ func Shed(cfg ShedConfig) rpc.Middleware {
 				return next(ctx, req)
 			}
 			l, began := limits.of(methodOf(req)), time.Now()
-			if allowed, ok := l.enter(); !ok {
+			sample, allowed, ok := l.enter(began)
+			if !ok {
 				return nil, refuse(ctx, req, bus.ResourceExhausted, bus.RetrySafe, "%s has %d calls at work, and more would make all of them slower", req.Method, allowed)
 			}
 			o := nothing // as of a panic
-			defer func() { l.leave(began, time.Now(), o) }()
+			defer func() { l.leave(sample, began, time.Now(), o) }()
 			res, err := next(ctx, req)
 			switch {
 			case isLate(ctx, err):

@@ -65,11 +65,15 @@ type tally struct {
 // offer makes so many calls a second, evenly, whatever becomes of them, and
 // tells what did, for each second in which they were made.
 func offer(seconds, perSecond int, patience time.Duration, call func(context.Context) error) []tally {
+	return offerEvery(always(time.Second/time.Duration(perSecond)), seconds, patience, call)
+}
+
+func offerEvery(gap func() time.Duration, seconds int, patience time.Duration, call func(context.Context) error) []tally {
 	var mu sync.Mutex
 	var calls sync.WaitGroup
 	tallies := make([]tally, seconds)
-	for i := range seconds * perSecond {
-		of := &tallies[i/perSecond]
+	for start := time.Now(); time.Since(start) < time.Duration(seconds)*time.Second; time.Sleep(gap()) {
+		of := &tallies[time.Since(start)/time.Second]
 		calls.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
@@ -88,7 +92,6 @@ func offer(seconds, perSecond int, patience time.Duration, call func(context.Con
 				of.slowestNo = max(of.slowestNo, took)
 			}
 		})
-		time.Sleep(time.Second / time.Duration(perSecond))
 	}
 	calls.Wait()
 	return tallies
@@ -186,7 +189,8 @@ func TestShedKeepsGoodputOfServicesOfAllSizes(t *testing.T) {
 		{"four, unevenly", 4, around(20 * time.Millisecond), 20 * time.Millisecond},
 		{"sixteen", 16, always(50 * time.Millisecond), 50 * time.Millisecond},
 		{"sixteen, unevenly", 16, around(50 * time.Millisecond), 50 * time.Millisecond},
-		{"a hundred", 100, always(100 * time.Millisecond), 100 * time.Millisecond},
+		{"a hundred, unevenly", 100, around(200 * time.Millisecond), 200 * time.Millisecond},
+		{"a hundred", 100, always(200 * time.Millisecond), 200 * time.Millisecond},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -194,11 +198,48 @@ func TestShedKeepsGoodputOfServicesOfAllSizes(t *testing.T) {
 				able := int(float64(row.places) / row.mean.Seconds())
 				patience := max(8*row.mean, 100*time.Millisecond)
 				// It meets the overload knowing nothing.
-				tallies := offer(15, 5*able, patience, call)
+				tallies := offer(12, 5*able, patience, call)
 				if got, want := goodput(tallies[5:]), able*8/10; got < want {
 					t.Errorf("%d a second, want %d of %d", got, want, able)
 				}
 				t.Logf("%d a second of %d", goodput(tallies[5:]), able)
+			})
+		})
+	}
+}
+
+func TestShedKeepsGoodputWhenCallsComeUnevenly(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		places int
+		takes  func() time.Duration
+	}{
+		{"four", 4, always(20 * time.Millisecond)},
+		{"four, unevenly", 4, around(20 * time.Millisecond)},
+		{"sixteen, unevenly", 16, around(20 * time.Millisecond)},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				call := shedding(newPool(row.places, row.takes), middleware.ShedConfig{})
+				able := row.places * 50
+				load := func(times float64, seconds int) (good, offered int) {
+					every := time.Duration(float64(time.Second) / (times * float64(able)))
+					for _, of := range offerEvery(around(every), seconds, time.Second, call)[2:] {
+						good, offered = good+of.good, offered+of.offered
+					}
+					return good, offered
+				}
+				if good, offered := load(0.7, 8); good < offered*95/100 {
+					t.Errorf("before the overload %d of %d were answered", good, offered)
+				}
+				for _, times := range []float64{5, 10} {
+					if good, _ := load(times, 7); good < 5*able*80/100 {
+						t.Errorf("%v times: %d were answered, want 80%% of %d", times, good, 5*able)
+					}
+				}
+				if good, offered := load(0.7, 8); good < offered*95/100 {
+					t.Errorf("two seconds after the overload %d of %d were answered", good, offered)
+				}
 			})
 		})
 	}
@@ -251,7 +292,7 @@ func TestShedAcceptsThatAServiceHasBecomeSlower(t *testing.T) {
 		for _, of := range tallies {
 			refused += of.refused
 		}
-		if most := 1200; refused > most {
+		if most := 1800; refused > most {
 			t.Errorf("%d were refused, want at most %d", refused, most)
 		}
 		if of := tallies[9]; of.good < of.offered {
