@@ -315,34 +315,54 @@ func TestShedFindsALatencyItHasNeverSeen(t *testing.T) {
 	})
 }
 
+// impatient is a service with Shed where whoever waits for a place is told so at
+// its deadline: no answer is ever slow.
+func impatient(places chan struct{}, cfg middleware.ShedConfig) func(context.Context) error {
+	chain := middleware.Shed(cfg)(func(ctx context.Context, _ *rpc.Request) (*rpc.Response, error) {
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		defer func() { <-places }()
+		time.Sleep(20 * time.Millisecond)
+		return &rpc.Response{}, nil
+	})
+	return func(ctx context.Context) error {
+		_, err := chain(ctx, request(""))
+		return err
+	}
+}
+
 func TestShedNoticesThatLessCanBeDone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		// Whoever waits is told so at its deadline: no answer is ever slow, and
-		// there are never as many at work as once could be.
 		places := make(chan struct{}, 500)
-		chain := middleware.Shed(middleware.ShedConfig{})(func(ctx context.Context, _ *rpc.Request) (*rpc.Response, error) {
-			select {
-			case places <- struct{}{}:
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
-			defer func() { <-places }()
-			time.Sleep(20 * time.Millisecond)
-			return &rpc.Response{}, nil
-		})
-		call := func(ctx context.Context) error {
-			_, err := chain(ctx, request(""))
-			return err
-		}
+		call := impatient(places, middleware.ShedConfig{})
 		if of := offer(2, 16000, patience, call)[1]; of.good < of.offered {
 			t.Fatalf("%d of %d are answered", of.good, of.offered)
 		}
 		for range 496 {
 			places <- struct{}{}
 		}
+		// There are never as many at work as once could be.
 		tallies := offer(10, 5*capacity, patience, call)
 		if got := goodput(tallies[5:]); got < capacity*8/10 {
 			t.Errorf("%d a second, want %d of %d", got, capacity*8/10, capacity)
+		}
+	})
+}
+
+func TestShedFindsOutThatCallsRunOutOfTimeFromTheFirst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		// Half as many take nearly as long as calls that are over at their
+		// deadline, and half of that does not.
+		call := impatient(make(chan struct{}, 4), middleware.ShedConfig{Start: 90})
+		tallies := offer(25, 5*capacity, patience, call)
+		if got := goodput(tallies[20:]); got < capacity*8/10 {
+			t.Errorf("%d a second, want %d of %d", got, capacity*8/10, capacity)
+		}
+		if of := tallies[24]; of.slowest > 60*time.Millisecond {
+			t.Errorf("an answer took %v", of.slowest)
 		}
 	})
 }
