@@ -74,7 +74,7 @@ func ExampleRateLimit() {
 		By: func(r *rpc.Request) string { return r.Meta.Get("user") },
 	}))()
 
-	client := rpc.NewClient(conn, rpc.ClientConfig{Retries: -1})
+	client := rpc.NewClient(conn, rpc.ClientConfig{Retries: new(0)})
 	for _, user := range []string{"john", "jane", "john"} {
 		_, err := Hello.Call(ctx, client, &HelloRequest{}, rpc.WithMeta("user", user))
 		fmt.Println(user, err)
@@ -95,7 +95,7 @@ func ExampleBulkhead() {
 		return greet(ctx, r)
 	}, middleware.Bulkhead(middleware.BulkheadConfig{Calls: 1}))()
 
-	client := rpc.NewClient(conn, rpc.ClientConfig{Retries: -1})
+	client := rpc.NewClient(conn, rpc.ClientConfig{Retries: new(0)})
 	var calls sync.WaitGroup
 	calls.Go(func() { _, _ = Hello.Call(ctx, client, &HelloRequest{}) })
 	<-begun

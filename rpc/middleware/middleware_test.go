@@ -67,7 +67,7 @@ func start(t testing.TB, s *rpc.Server) {
 
 // newClient returns a client that tries once.
 func newClient(conn *bus.Conn, all ...rpc.Middleware) *rpc.Client {
-	return rpc.NewClient(conn, rpc.ClientConfig{Retries: -1, Middleware: all})
+	return rpc.NewClient(conn, rpc.ClientConfig{Retries: new(0), Middleware: all})
 }
 
 func say(ctx context.Context, c *rpc.Client, name string, opts ...rpc.CallOption) (string, error) {
