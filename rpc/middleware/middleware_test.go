@@ -239,7 +239,7 @@ func TestARefusalOfAHandlersOwnClientIsNotSafeToRepeatForItsCaller(t *testing.T)
 func TestACallThatOneInstanceRefusesIsAnsweredByAnother(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		busy := serve(t, b.Conn(t), hello, middleware.Bulkhead(middleware.BulkheadConfig{Calls: 1}))
-		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: 10})
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: new(10)})
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
