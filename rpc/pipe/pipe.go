@@ -53,7 +53,8 @@ type Pipe struct {
 
 // outgoing is what this side sends.
 type outgoing struct {
-	seq   uint64
+	seq   uint64 // of the last frame that credit is taken for
+	sent  uint64 // of the last frame that is out
 	bytes uint64
 	edge  wire.Credit // where the peer's word ends
 	half  bool        // HALF or END is sent
@@ -140,7 +141,7 @@ func (p *Pipe) Failure() *bus.Error {
 
 // Close ends this side alone, well, where both sides know by other means that
 // the stream is over.
-func (p *Pipe) Close() { p.finish(nil, nil, false) }
+func (p *Pipe) Close() { p.finish(nil, nil, false, nil) }
 
 // Trailer returns the metadata with which the peer has stopped sending, or ended
 // the stream.
@@ -151,11 +152,12 @@ func (p *Pipe) Trailer() []wire.Pair {
 }
 
 // Fail ends this side alone. What was not received is dropped.
-func (p *Pipe) Fail(failure *bus.Error) { p.finish(failure, nil, false) }
+func (p *Pipe) Fail(failure *bus.Error) { p.finish(failure, nil, false, nil) }
 
 // finish ends the pipe, once, and keeps what has come if it may still be
-// received.
-func (p *Pipe) finish(failure *bus.Error, trailer []wire.Pair, keep bool) {
+// received. The last word, if there is one, is said before the pipe counts as
+// gone: whoever answers for pipes that are gone must not be heard first.
+func (p *Pipe) finish(failure *bus.Error, trailer []wire.Pair, keep bool, last *wire.Frame) {
 	p.mu.Lock()
 	first := !p.ends.over
 	if first {
@@ -169,6 +171,10 @@ func (p *Pipe) finish(failure *bus.Error, trailer []wire.Pair, keep bool) {
 	p.mu.Unlock()
 	if !first {
 		return
+	}
+	if last != nil {
+		// Who does not hear it learns it from the broker with its next frame.
+		_ = p.cfg.Send(last)
 	}
 	p.cfg.Budget.pipes.Add(-1)
 	if p.cfg.Ended != nil {
@@ -184,5 +190,11 @@ func wake(c chan struct{}) {
 }
 
 func lost(format string, args ...any) *bus.Error {
-	return bus.Errorf(bus.DataLoss, "the stream lost messages: %s", fmt.Sprintf(format, args...))
+	return byPeer(bus.Errorf(bus.DataLoss, "the stream lost messages: %s", fmt.Sprintf(format, args...)))
+}
+
+// byPeer marks a failure that the peer has made.
+func byPeer(e *bus.Error) *bus.Error {
+	e.End = bus.Handler
+	return e
 }

@@ -1,0 +1,164 @@
+package pipe_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"runtime"
+	"testing"
+	"testing/synctest"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/wire"
+	"github.com/mbus-dev/mbus/rpc/pipe"
+)
+
+// newPipe returns a pipe whose peer may send, and which may send itself.
+func newPipe(change func(*pipe.Config)) *pipe.Pipe {
+	cfg := pipe.Config{Send: func(*wire.Frame) error { return nil }, Budget: new(pipe.Budget), MaxMessage: maxMessage}
+	change(&cfg)
+	p := pipe.New(cfg)
+	p.Widen(wire.Credit{Seq: 64, Bytes: 1 << 20})
+	p.Grant()
+	return p
+}
+
+func TestAPongDoesNotOvertakeTheMessageItCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var pongs []wire.Ping
+		hold := make(chan struct{})
+		p := newPipe(func(c *pipe.Config) {
+			c.Send = func(f *wire.Frame) error {
+				switch f.Type {
+				case wire.FrameData:
+					<-hold // it is not with the broker yet
+				case wire.FramePong:
+					got, err := wire.ParsePing(f.Payload)
+					if err != nil {
+						t.Error(err)
+					}
+					pongs = append(pongs, got)
+				}
+				return nil
+			}
+		})
+		sent := make(chan error)
+		go func() { sent <- p.Send(t.Context(), wire.CodecRaw, []byte("x")) }()
+		synctest.Wait()
+		ping := wire.Frame{Type: wire.FramePing, Payload: wire.AppendPing(nil, &wire.Ping{})}
+		p.Deliver(&ping)
+		close(hold)
+		if err := <-sent; err != nil {
+			t.Fatal(err)
+		}
+		p.Deliver(&ping)
+		if len(pongs) != 2 || pongs[0].Sent != 0 || pongs[1].Sent != 1 {
+			t.Errorf("the pongs say %v; want 0 sent before the message is out, and 1 after it", pongs)
+		}
+	})
+}
+
+func TestAMessageOverTheLimitIsRefusedInWhateverParts(t *testing.T) {
+	for name, parts := range map[string][]int{"one": {1001}, "two": {1000, 1}} {
+		t.Run(name, func(t *testing.T) {
+			p := newPipe(func(c *pipe.Config) { c.MaxMessage = 1000 })
+			for i, n := range parts {
+				p.Deliver(&wire.Frame{Type: wire.FrameData, Seq: uint64(i) + 1, More: i < len(parts)-1, Payload: make([]byte, n)})
+			}
+			if _, data, err := p.Recv(t.Context()); !errors.Is(err, bus.TooLarge) {
+				t.Errorf("%d bytes, %v", len(data), err)
+			}
+		})
+	}
+}
+
+func TestNothingIsAllocatedOnTheWordOfASize(t *testing.T) {
+	const said = 64 << 20
+	p := newPipe(func(c *pipe.Config) { c.MaxMessage = said })
+	p.Deliver(&wire.Frame{Type: wire.FrameData, Seq: 1, More: true, Payload: []byte("x")})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, _, err := p.RecvSized(ended(), said); err == nil {
+		t.Fatal("a message came of which a part has not")
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 2<<20 {
+		t.Errorf("%d bytes were allocated for a message of which one has come", took)
+	}
+}
+
+func TestAMessageIsNotLongerThanItWasSaidToBe(t *testing.T) {
+	p := newPipe(func(*pipe.Config) {})
+	p.Deliver(&wire.Frame{Type: wire.FrameData, Seq: 1, More: true, Payload: make([]byte, 10)})
+	p.Deliver(&wire.Frame{Type: wire.FrameData, Seq: 2, More: true, Payload: make([]byte, 1)})
+	if _, _, err := p.RecvSized(ended(), 10); !errors.Is(err, bus.DataLoss) {
+		t.Errorf("11 of 10 bytes: %v", err)
+	}
+}
+
+func TestTheLastWordComesBeforeTheStreamIsForgotten(t *testing.T) {
+	for name, end := range map[string]func(*pipe.Pipe){
+		"cancel": func(p *pipe.Pipe) { p.Cancel(bus.Errorf(bus.TooLarge, "no")) },
+		"end":    func(p *pipe.Pipe) { _ = p.End(bus.Errorf(bus.TooLarge, "no"), nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var order []string
+			p := newPipe(func(c *pipe.Config) {
+				c.Send = func(f *wire.Frame) error { order = append(order, f.Type.String()); return nil }
+				c.Ended = func() { order = append(order, "forgotten") }
+			})
+			end(p)
+			if len(order) != 2 || order[0] != name || order[1] != "forgotten" {
+				t.Errorf("the order is %q", order)
+			}
+		})
+	}
+}
+
+func TestAnEndThatIsTooLargeLosesItsDetail(t *testing.T) {
+	var last *bus.Error
+	p := newPipe(func(c *pipe.Config) {
+		c.Send = func(f *wire.Frame) error {
+			if len(f.Payload) > 1000 {
+				return bus.Errorf(bus.TooLarge, "over the broker's limit")
+			}
+			last = bus.FrameError(f.Payload)
+			return nil
+		}
+	})
+	failure := bus.Errorf(bus.Conflict, "not like that")
+	failure.Detail = bytes.Repeat([]byte("1"), 2000)
+	if err := p.End(failure, nil); err != nil {
+		t.Errorf("the end could not be said: %v", err)
+	}
+	if !errors.Is(last, bus.Conflict) {
+		t.Errorf("the caller got %v", last)
+	}
+}
+
+func TestAReaderOutlivesABrokerThatIsAway(t *testing.T) {
+	away := false
+	p := newPipe(func(c *pipe.Config) {
+		c.Send = func(*wire.Frame) error {
+			if !away {
+				return nil
+			}
+			e := bus.Errorf(bus.Unavailable, "the broker is away")
+			e.End = bus.Broker
+			return e
+		}
+	})
+	for i := range 64 {
+		p.Deliver(&wire.Frame{Type: wire.FrameData, Seq: uint64(i) + 1})
+	}
+	away = true
+	p.Ask()
+	for i := range 64 {
+		if _, _, err := p.Recv(t.Context()); err != nil {
+			t.Fatalf("message %d of 64, all of which had come: %v", i, err)
+		}
+	}
+	if _, _, err := p.Recv(ended()); errors.Is(err, io.EOF) || !errors.Is(err, bus.Canceled) {
+		t.Errorf("the stream has ended with %v", err)
+	}
+}
