@@ -162,3 +162,17 @@ func TestAReaderOutlivesABrokerThatIsAway(t *testing.T) {
 		t.Errorf("the stream has ended with %v", err)
 	}
 }
+
+// The connection of a server holds 65,536 frames of streams, and NATS drops what
+// is more.
+func TestTheWindowsOfTenThousandStreamsFitAConnection(t *testing.T) {
+	var budget pipe.Budget
+	var frames uint64
+	for range 10000 {
+		p := pipe.New(pipe.Config{Send: func(*wire.Frame) error { return nil }, Budget: &budget, MaxMessage: maxMessage})
+		frames += p.Grant().Seq
+	}
+	if frames > 65536 {
+		t.Errorf("%d frames may come at once", frames)
+	}
+}

@@ -16,6 +16,8 @@ const (
 	// after maxPings questions without a word it takes it for gone.
 	Idle     = 5 * time.Second
 	maxPings = 3
+	// Silence is how long that takes.
+	Silence = (maxPings + 1) * Idle
 )
 
 // Config configures a Pipe.
