@@ -120,7 +120,14 @@ func (c *Conn) PublishConfirmed(ctx context.Context, subject, reply string, head
 // may be called once more while release runs. An Expect counts as a waiting
 // call until release is called.
 func (c *Conn) Expect(f func(*nats.Msg)) (reply string, release func(), err error) {
-	s, reply, err := c.mux.take(slot{f: f})
+	return c.ExpectFrom("", f, nil)
+}
+
+// ExpectFrom is Expect for a request on subject that may fail before its answer
+// comes: failed is told when the right to publish there is missing, and whenever
+// the broker is lost or the connection closed. It must not block.
+func (c *Conn) ExpectFrom(subject string, f func(*nats.Msg), failed func(*Error)) (reply string, release func(), err error) {
+	s, reply, err := c.mux.take(slot{subject: subject, f: f, failed: failed})
 	if err != nil {
 		return "", nil, err
 	}

@@ -85,10 +85,8 @@ func metaOf(meta []wire.Pair, key string) string {
 	return ""
 }
 
-// newPipe makes one side of a stream on the connection.
+// newPipe makes one side of a stream on the connection, whose streams get it when
+// it may send.
 func newPipe(conn *bus.Conn, maxBody int, send func(*wire.Frame) error, over func()) *pipe.Pipe {
-	all := streamsOf(conn)
-	p := pipe.New(pipe.Config{Send: send, Budget: &all.budget, Fragment: fragment(conn), MaxMessage: maxBody, Ended: over})
-	all.add(p)
-	return p
+	return pipe.New(pipe.Config{Send: send, Budget: &streamsOf(conn).budget, Fragment: fragment(conn), MaxMessage: maxBody, Ended: over})
 }

@@ -60,7 +60,9 @@ func (c *Client) fetch(ctx context.Context, req *Request, m *nats.Msg) (*Respons
 	if s.reply, s.free, err = c.conn.Expect(s.receive); err != nil {
 		return nil, bus.AsError(err)
 	}
-	s.pipe = newPipe(c.conn, c.maxBody(), s.send, s.over)
+	if failure := s.begin(c.maxBody()); failure != nil {
+		return nil, failure
+	}
 	streamsOf(c.conn).leadsTo(s.pipe, req.Service, a.ID)
 	if size > c.maxBody() {
 		failure := overLimit("the answer", size, c.maxBody())

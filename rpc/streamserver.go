@@ -138,8 +138,11 @@ func (s *serverStream) accept(seq uint64, window wire.Credit, meta []wire.Pair) 
 	err := s.send(&f)
 	if err != nil {
 		s.pipe.Fail(bus.AsError(err))
+		return err
 	}
-	return err
+	// Not sooner: a question must not come before the acceptance.
+	streamsOf(s.srv.conn).add(s.pipe)
+	return nil
 }
 
 // over frees what the stream held and ends its context, once.
@@ -211,6 +214,11 @@ func (c *inbound) serveStream() {
 	if err := c.parse(); err != nil {
 		c.ep.counter.done(time.Since(start))
 		c.reply(nil, c.ep.failed(err))
+		return
+	}
+	if c.timed && !time.Now().Before(c.since.Add(c.timeout)) {
+		c.ep.counter.done(time.Since(start))
+		c.reply(nil, c.ep.failed(bus.Errorf(bus.DeadlineExceeded, "the caller's time was over before %s could begin", c.ep.method)))
 		return
 	}
 	c.request.Stream = true
