@@ -57,7 +57,7 @@ func (c *Client) fetch(ctx context.Context, req *Request, m *nats.Msg) (*Respons
 		return nil, badReply("the answer in parts is announced with the size %q and leads to %q", metaOf(f.Meta, wire.MetaSize), m.Reply)
 	}
 	s := &clientStream{client: c, req: req, answered: make(chan struct{}), decided: true, giveUp: func() {}, uplink: m.Reply, instance: a.ID}
-	if s.reply, s.free, err = c.conn.Expect(s.receive); err != nil {
+	if s.line, err = c.conn.ExpectFrom(m.Reply, s.receive, s.unheard); err != nil {
 		return nil, bus.AsError(err)
 	}
 	if failure := s.begin(c.maxBody()); failure != nil {

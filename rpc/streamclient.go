@@ -33,11 +33,10 @@ type clientStream struct {
 	req    *Request
 	pipe   *pipe.Pipe
 	seq    uint64
-	reply  string // where the other side sends
-	call   bool   // of a unary method
-	free   func()
-	life   context.Context // the stream's
-	giveUp func()          // ends it
+	line   *bus.Expectation // where the other side sends
+	call   bool             // of a unary method
+	life   context.Context  // the stream's
+	giveUp func()           // ends it
 
 	whole    atomic.Pointer[nats.Msg] // the answer to a call, in one message
 	answered chan struct{}            // closed when it is accepted or refused
@@ -156,7 +155,7 @@ func (c *Client) openOnce(ctx, life context.Context, giveUp func(), p *peer, req
 		pairs = append(pairs[:len(pairs):len(pairs)], sizeMeta(len(o.body)))
 	}
 	s := &clientStream{client: c, req: req, seq: c.seq.Add(1), call: o.call, answered: make(chan struct{}), life: life, giveUp: giveUp}
-	s.reply, s.free, err = c.conn.ExpectFrom(subject, s.receive, s.unheard)
+	s.line, err = c.conn.ExpectFrom(subject, s.receive, s.unheard)
 	if err != nil {
 		return nil, bus.AsError(err)
 	}
@@ -171,7 +170,7 @@ func (c *Client) openOnce(ctx, life context.Context, giveUp func(), p *peer, req
 		s.pipe.Opened(len(o.body), o.half)
 	}
 	f := wire.Frame{Type: wire.FrameOpen, Seq: s.seq, Codec: uint8(k), Timeout: timeLeft(life), Meta: pairs, Payload: wire.AppendOpen(nil, &open)}
-	if err := c.conn.Publish(ctx, subject, s.reply, nil, wire.AppendFrame(nil, &f)); err != nil {
+	if err := c.conn.Publish(ctx, subject, s.line.Reply, nil, wire.AppendFrame(nil, &f)); err != nil {
 		return nil, s.refuse(bus.AsError(err))
 	}
 	if failure := s.await(ctx); failure != nil {
@@ -225,7 +224,7 @@ func (s *clientStream) await(ctx context.Context) *bus.Error {
 	if decided {
 		return failure
 	}
-	time.AfterFunc(lateAccept, s.free)
+	time.AfterFunc(lateAccept, s.line.Release)
 	failure = bus.AsError(ctx.Err())
 	s.pipe.Fail(failure)
 	return failure
@@ -248,9 +247,19 @@ func (s *clientStream) refuse(failure *bus.Error) *bus.Error {
 	return failure
 }
 
-// unheard hears that the opening got no answer. What happens to the connection
-// after the answer is not the end of the stream yet.
-func (s *clientStream) unheard(e *bus.Error) { s.refuse(e) }
+// unheard hears that nothing can be sent. A broker that is lost after the answer
+// is not the end of the stream yet.
+func (s *clientStream) unheard(e *bus.Error) {
+	s.mu.Lock()
+	p, open := s.pipe, s.decided && s.failure == nil
+	s.mu.Unlock()
+	switch {
+	case !open:
+		s.refuse(e)
+	case p != nil && e.End != bus.Broker:
+		p.Fail(e)
+	}
+}
 
 // receive takes what comes for the stream. It runs on the goroutine of the
 // connection's replies.
@@ -322,6 +331,7 @@ func (s *clientStream) answer(m *nats.Msg) {
 		_ = s.send(&wire.Frame{Type: wire.FrameCancel})
 		return
 	}
+	s.line.Move(m.Reply)
 	streamsOf(s.client.conn).leadsTo(s.pipe, s.req.Service, a.ID)
 	s.pipe.Widen(a.Window)
 }
@@ -345,7 +355,7 @@ func (s *clientStream) send(f *wire.Frame) error {
 	defer s.client.buffers.put(buf)
 	buf.b = wire.AppendFrame(buf.b, f)
 	// The stream's own context must not keep its end from being sent.
-	return s.client.conn.Publish(context.Background(), uplink, s.reply, nil, buf.b)
+	return s.client.conn.Publish(context.Background(), uplink, s.line.Reply, nil, buf.b)
 }
 
 // over frees what the stream held, once.
@@ -355,7 +365,7 @@ func (s *clientStream) over() {
 	given, open := s.given, s.uplink != ""
 	s.mu.Unlock()
 	if !given {
-		s.free()
+		s.line.Release()
 	}
 	if open {
 		s.giveUp()
