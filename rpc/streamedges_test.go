@@ -284,3 +284,33 @@ func TestDiscoverySaysWhichMethodsAreStreams(t *testing.T) {
 		}
 	})
 }
+
+func TestAnEndOfSendingThatIsLostIsSaidAgain(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		link := b.Link()
+		serveLab(t, b.Conn(t))
+		conn := b.Conn(t, link.Use)
+		stream, err := rpc.OpenStream[Number, Number](bustest.Context(t), rpc.NewClient(conn, rpc.ClientConfig{}), lab, "Lab.Sum")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Send(&Number{7}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+		link.Drop(bustest.ToBroker, "mbus.stream.>", 1)
+		if err := stream.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+		link.Cut()
+		b.Await(t, conn)
+		began := time.Now()
+		if sum, err := stream.Recv(); err != nil || sum.I != 7 {
+			t.Errorf("%v, %v", sum, err)
+		}
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}

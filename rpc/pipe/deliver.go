@@ -147,8 +147,12 @@ func (p *Pipe) sayPing(t wire.FrameType) {
 		return
 	}
 	f := wire.Frame{Type: t, Seq: p.in.seq, Payload: wire.AppendPing(nil, &wire.Ping{Window: p.in.edge, Sent: p.out.sent})}
+	half := p.out.last
 	p.mu.Unlock()
 	p.say(&f)
+	if half != nil {
+		p.say(half) // it may be lost, and no number would show that
+	}
 }
 
 // cause reads the error that a frame carries.

@@ -59,7 +59,8 @@ type outgoing struct {
 	sent  uint64 // of the last frame that is out
 	bytes uint64
 	edge  wire.Credit // where the peer's word ends
-	half  bool        // HALF or END is sent
+	half  bool        // no more is sent
+	last  *wire.Frame // the HALF that said so
 }
 
 // incoming is what the peer sends.

@@ -104,7 +104,11 @@ func (p *Pipe) Half(meta []wire.Pair) error {
 	if !ok {
 		return nil
 	}
-	return p.send(&wire.Frame{Type: wire.FrameHalf, Seq: seq, Meta: meta})
+	f := &wire.Frame{Type: wire.FrameHalf, Seq: seq, Meta: meta}
+	p.mu.Lock()
+	p.out.last = f
+	p.mu.Unlock()
+	return p.send(f)
 }
 
 // End ends the stream for both sides, with an error or, for a nil failure, well.
