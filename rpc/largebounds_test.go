@@ -2,9 +2,12 @@ package rpc_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -91,4 +94,102 @@ func TestARequestIsNotLongerThanItWasSaidToBe(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestALargeRequestEndsWithItsCaller(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		s := rpc.NewServer(b.Conn(t), rpc.ServerConfig{Name: storage})
+		ended := make(chan error, 1)
+		s.HandleRaw("Store.Put", func(ctx context.Context, _ *rpc.Request) (*rpc.Response, error) {
+			<-ctx.Done()
+			ended <- context.Cause(ctx)
+			return nil, ctx.Err()
+		})
+		s.HandleRaw("Store.Get", func(context.Context, *rpc.Request) (*rpc.Response, error) {
+			return &rpc.Response{Body: pattern(2)}, nil
+		})
+		serve(t, s)
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
+		for range 50 {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(100*time.Millisecond, cancel)
+			wantError(t, put(ctx, client, 1<<20), bus.Canceled, bus.Cancelled)
+			began := time.Now()
+			<-ended
+			if took := time.Since(began); took > 50*time.Millisecond {
+				t.Fatalf("the handler ended %v after its caller", took)
+			}
+		}
+	})
+}
+
+func TestARequestOfNoBytesIsBoundedToo(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		serveStorage(t, b.Conn(t))
+		conn := b.Conn(t)
+		got := make(chan *nats.Msg, 100)
+		reply, release, err := conn.Expect(func(m *nats.Msg) { got <- m })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer release()
+		open := wire.Open{Call: true, Window: wire.Credit{Seq: 64, Bytes: 1 << 20}}
+		f := wire.Frame{Type: wire.FrameOpen, Seq: 1, Meta: []wire.Pair{{Key: wire.MetaSize, Value: "0"}}, Payload: wire.AppendOpen(nil, &open)}
+		if err := conn.Publish(t.Context(), "mbus.rpc.go_micro_srv_storage.Store.Echo", reply, nil, wire.AppendFrame(nil, &f)); err != nil {
+			t.Fatal(err)
+		}
+		m := <-got
+		part := wire.Frame{Type: wire.FrameData, Seq: 1, More: true, Payload: make([]byte, 64<<10)}
+		if err := conn.Publish(t.Context(), m.Reply, reply, nil, wire.AppendFrame(nil, &part)); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case m = <-got:
+			if f, err := wire.ParseFrame(m.Data); err != nil || f.Type != wire.FrameCancel {
+				t.Errorf("%v, %v", f, err)
+			}
+		case <-time.After(time.Second):
+			t.Error("64 KiB of a body of no bytes were taken")
+		}
+	})
+}
+
+func TestEverySizeFitsALowLimitOfTheBroker(t *testing.T) {
+	for _, limit := range []int{8 << 10, 64 << 10} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+				serveStorage(t, b.Conn(t))
+				serveLab(t, b.Conn(t))
+				client := speaksFrames(t, rpc.NewClient(b.Conn(t), rpc.ClientConfig{Timeout: time.Minute}))
+				sizes := []int{2, 3 * limit}
+				for _, at := range []int{limit / 2, limit - 20<<10, limit - 1<<10, limit, 2*limit - 2<<10} {
+					for n := max(at-40, 2); n <= at+2; n += 3 {
+						sizes = append(sizes, n, n+1)
+					}
+				}
+				stream := openChat(t, client)
+				for _, n := range sizes {
+					if err := get(bustest.Context(t), client, n); err != nil {
+						t.Errorf("an answer of %d: %v", n, err)
+					}
+					if err := put(bustest.Context(t), client, n); err != nil {
+						t.Errorf("a request of %d: %v", n, err)
+					}
+					text := strings.Repeat("x", n)
+					if err := stream.Send(&Text{text}); err != nil {
+						t.Fatalf("a message of %d: %v", n, err)
+					}
+					if m, err := stream.Recv(); err != nil || m.Text != text {
+						t.Fatalf("a message of %d: %v", n, err)
+					}
+					for one, err := range rpc.CallStream[Text](bustest.Context(t), client, lab, "Lab.Chat", &Text{text}) {
+						if err != nil || one.Text != text {
+							t.Errorf("a first message of %d: %v", n, err)
+						}
+					}
+				}
+				_ = stream.Close()
+			}, bustest.WithServer(func(o *server.Options) { o.MaxPayload = int32(limit) }))
+		})
+	}
 }

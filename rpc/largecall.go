@@ -29,7 +29,7 @@ func (c *Client) sendLarge(ctx context.Context, p *peer, req *Request) (*Respons
 	}
 	if err == nil {
 		var res *Response
-		if res, err = s.receiveLarge(ctx, 0); err == nil {
+		if res, err = s.receiveLarge(ctx, -1); err == nil {
 			return res, nil
 		}
 	}
@@ -39,6 +39,7 @@ func (c *Client) sendLarge(ctx context.Context, p *peer, req *Request) (*Respons
 	}
 	failure = bus.AsError(err)
 	failure.Instance = s.instance
+	s.pipe.Cancel(failure) // before it is closed, whatever ctx has set off
 	return nil, failure
 }
 
@@ -80,12 +81,13 @@ func (c *Client) fetch(ctx context.Context, req *Request, m *nats.Msg) (*Respons
 	if err != nil {
 		failure := bus.AsError(err)
 		failure.Instance = a.ID
+		s.pipe.Cancel(failure)
 		return nil, failure
 	}
 	return res, nil
 }
 
-// receiveLarge receives an answer in parts and checks it. size is 0 if the peer
+// receiveLarge receives an answer in parts and checks it. size is -1 if the peer
 // has not said it.
 func (s *clientStream) receiveLarge(ctx context.Context, size int) (*Response, error) {
 	k, body, err := s.pipe.RecvSized(ctx, size)

@@ -12,10 +12,10 @@ import (
 // sending the error is io.EOF; after a failure it is the failure. A ctx that ends
 // between two messages leaves the stream as it is, within one it ends it.
 func (p *Pipe) Recv(ctx context.Context) (codec uint8, data []byte, err error) {
-	return p.RecvSized(ctx, 0)
+	return p.RecvSized(ctx, -1)
 }
 
-// RecvSized is Recv for a message whose size the peer has said, 0 if it has not:
+// RecvSized is Recv for a message whose size the peer has said, -1 if it has not:
 // it spares most of the growing of a buffer. A longer message is data_loss.
 func (p *Pipe) RecvSized(ctx context.Context, size int) (codec uint8, data []byte, err error) {
 	whole := false
@@ -49,7 +49,7 @@ func (p *Pipe) tooLong(n, said int) *bus.Error {
 	switch {
 	case n > p.cfg.MaxMessage:
 		return byPeer(bus.Errorf(bus.TooLarge, "a message of the stream is over the limit of %d bytes", p.cfg.MaxMessage))
-	case said > 0 && n > said:
+	case said >= 0 && n > said:
 		return byPeer(bus.Errorf(bus.DataLoss, "a message of %d bytes goes on behind them", said))
 	}
 	return nil
