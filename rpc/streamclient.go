@@ -198,7 +198,7 @@ func (c *Client) openOnce(ctx, life context.Context, giveUp func(), p *peer, req
 
 // begin makes the pipe, unless the connection is lost already.
 func (s *clientStream) begin(maxBody int) *bus.Error {
-	p := newPipe(s.client.conn, maxBody, s.send, s.over)
+	p := newPipe(s.client.conn, maxBody, nil, s.send, s.over)
 	s.mu.Lock()
 	s.pipe = p
 	failure := s.failure

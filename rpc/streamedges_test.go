@@ -15,6 +15,7 @@ import (
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/bustest"
 	"github.com/mbus-dev/mbus/bus/codec"
+	"github.com/mbus-dev/mbus/bus/wire"
 	"github.com/mbus-dev/mbus/discovery"
 	"github.com/mbus-dev/mbus/rpc"
 )
@@ -311,6 +312,73 @@ func TestAnEndOfSendingThatIsLostIsSaidAgain(t *testing.T) {
 		}
 		if took := time.Since(began); took > 6*time.Second {
 			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+func TestAForeignServiceHasNoStreams(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		foreign(t, b.Conn(t).NATS(), "echo")
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
+		for range 2 {
+			_, err := rpc.OpenStream[Text, Text](bustest.Context(t), client, "echo", "hello")
+			if e := failure(t, err); e.Code != bus.Unimplemented || !strings.Contains(e.Message, "not an mbus service") {
+				t.Errorf("got %v", e)
+			}
+			if _, err := rpc.Call[HelloResponse](bustest.Context(t), client, "echo", "hello", &HelloRequest{Name: "John"}); err != nil {
+				t.Errorf("calls go on: %v", err)
+			}
+		}
+	})
+}
+
+func TestTheWindowIsWholeAgainWhenStreamsAreOver(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		serveLab(t, b.Conn(t))
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
+		window := func() wire.Credit {
+			open := wire.Frame{Type: wire.FrameOpen, Seq: 1, Payload: wire.AppendOpen(nil, &wire.Open{})}
+			m, err := b.Conn(t).Request(bustest.Context(t), "mbus.rpc.go_micro_srv_lab.Lab.Chat", nil, wire.AppendFrame(nil, &open))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := wire.ParseFrame(m.Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, err := wire.ParseAccept(f.Payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a.Window
+		}
+		var streams []*rpc.Stream[Text, Text]
+		for range 500 {
+			streams = append(streams, openChat(t, client))
+		}
+		if w := window(); w.Seq >= 64 || w.Bytes >= 16<<10 {
+			t.Errorf("with 500 streams the window is %v", w)
+		}
+		for i, s := range streams {
+			switch i % 4 {
+			case 0:
+				_ = s.Close()
+			case 1:
+				_ = s.CloseSend()
+			case 2:
+				_ = s.Send(&Text{"fail"})
+			case 3:
+				_ = s.Send(&Text{"panic"})
+			}
+			for {
+				if _, err := s.Recv(); err != nil {
+					break
+				}
+			}
+		}
+		time.Sleep(30 * time.Second) // those that asked for the window have been silent
+		if w := window(); w != (wire.Credit{Seq: 64, Bytes: 1 << 20}) {
+			t.Errorf("with no stream the window is %v", w)
 		}
 	})
 }

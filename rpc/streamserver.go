@@ -125,7 +125,11 @@ func (s *serverStream) send(f *wire.Frame) error {
 
 // open makes the pipe and gives it a subject.
 func (s *serverStream) open(o wire.Open) {
-	s.pipe = newPipe(s.srv.conn, s.srv.maxBody(), s.send, s.over)
+	hold := s.srv.hold
+	if o.Call {
+		hold = nil // all of it is counted already
+	}
+	s.pipe = newPipe(s.srv.conn, s.srv.maxBody(), hold, s.send, s.over)
 	s.pipe.Widen(o.Window)
 	s.sid = s.srv.uplinks.add(s)
 	s.uplink = wire.StreamSubject(s.srv.cfg.Name, s.srv.id, s.sid)

@@ -176,3 +176,47 @@ func TestTheWindowsOfTenThousandStreamsFitAConnection(t *testing.T) {
 		t.Errorf("%d frames may come at once", frames)
 	}
 }
+
+func TestPartsThatWaitForTheRestAreCounted(t *testing.T) {
+	const limit = 100
+	held := 0
+	hold := func(n int) bool {
+		if held+n > limit {
+			return false
+		}
+		held += n
+		return true
+	}
+	var budget pipe.Budget
+	p := newPipe(func(c *pipe.Config) { c.Hold, c.Budget = hold, &budget })
+	for i, more := range []bool{true, false, false} {
+		p.Deliver(&wire.Frame{Type: wire.FrameData, Seq: uint64(i) + 1, More: more, Payload: make([]byte, limit/2)})
+	}
+	for range 2 {
+		if _, _, err := p.Recv(t.Context()); err != nil || held != 0 {
+			t.Fatalf("%v, %d bytes are held", err, held)
+		}
+	}
+	for i := range 3 {
+		p.Deliver(&wire.Frame{Type: wire.FrameData, Seq: uint64(i) + 4, More: true, Payload: make([]byte, limit/2)})
+	}
+	if _, _, err := p.Recv(t.Context()); !errors.Is(err, bus.ResourceExhausted) || held != 0 || budget.Open() != 0 {
+		t.Errorf("%v, %d bytes are held, %d pipes are open", err, held, budget.Open())
+	}
+}
+
+func TestAPeerThatFloodsIsCutOff(t *testing.T) {
+	var said []wire.FrameType
+	p := newPipe(func(c *pipe.Config) {
+		c.Send = func(f *wire.Frame) error { said = append(said, f.Type); return nil }
+	})
+	for i := range 1000000 {
+		p.Deliver(&wire.Frame{Type: wire.FrameData, Seq: uint64(i) + 1})
+	}
+	if _, _, err := p.Recv(t.Context()); !errors.Is(err, bus.ResourceExhausted) {
+		t.Errorf("the end is %v", err)
+	}
+	if len(said) != 1 || said[0] != wire.FrameCancel {
+		t.Errorf("the peer was told %v, want one cancel", said)
+	}
+}

@@ -33,6 +33,10 @@ type Config struct {
 	Fragment int
 	// MaxMessage is the most bytes of one message, in either direction.
 	MaxMessage int
+	// Hold, if not nil, is asked for each part of a message that has come and
+	// waits for the rest, with its bytes; false ends the stream. It is told with
+	// a negative number that they wait no longer.
+	Hold func(bytes int) bool
 	// Ended, if not nil, is called once when the pipe is over, under no lock.
 	Ended func()
 }

@@ -18,6 +18,10 @@ func (p *Pipe) Recv(ctx context.Context) (codec uint8, data []byte, err error) {
 // RecvSized is Recv for a message whose size the peer has said, -1 if it has not:
 // it spares most of the growing of a buffer. A longer message is data_loss.
 func (p *Pipe) RecvSized(ctx context.Context, size int) (codec uint8, data []byte, err error) {
+	held := 0
+	if p.cfg.Hold != nil {
+		defer func() { p.cfg.Hold(-held) }()
+	}
 	whole := false
 	for !whole {
 		one, err := p.next(ctx)
@@ -35,6 +39,14 @@ func (p *Pipe) RecvSized(ctx context.Context, size int) (codec uint8, data []byt
 		}
 		if whole && data == nil {
 			return codec, one.data, nil
+		}
+		if p.cfg.Hold != nil {
+			if !p.cfg.Hold(len(one.data)) {
+				failure := bus.Errorf(bus.ResourceExhausted, "too many bytes of messages wait for the rest of them here")
+				p.Cancel(failure)
+				return 0, nil, failure
+			}
+			held += len(one.data)
 		}
 		if data == nil || need > cap(data) {
 			data = append(make([]byte, 0, room(need, size)), data...)
