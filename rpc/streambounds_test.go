@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -120,7 +121,7 @@ func TestStuckReadersHoldUpNobodyElse(t *testing.T) {
 		for _, s := range streams {
 			n := 0
 			for ; ; n++ {
-				if _, _, err := s.Recv(); err == io.EOF {
+				if _, _, err := s.Recv(); errors.Is(err, io.EOF) {
 					break
 				} else if err != nil {
 					t.Fatal(err)

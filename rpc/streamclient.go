@@ -171,7 +171,9 @@ func (c *Client) openOnce(ctx, life context.Context, giveUp func(), p *peer, req
 	}
 	f := wire.Frame{Type: wire.FrameOpen, Seq: s.seq, Codec: uint8(k), Timeout: timeLeft(life), Meta: pairs, Payload: wire.AppendOpen(nil, &open)}
 	if err := c.conn.Publish(ctx, subject, s.line.Reply, nil, wire.AppendFrame(nil, &f)); err != nil {
-		return nil, s.refuse(bus.AsError(err))
+		failure := bus.AsError(err)
+		s.refuse(failure)
+		return nil, failure
 	}
 	if failure := s.await(ctx); failure != nil {
 		return nil, failure
@@ -231,11 +233,11 @@ func (s *clientStream) await(ctx context.Context) *bus.Error {
 }
 
 // refuse ends a stream that was never open.
-func (s *clientStream) refuse(failure *bus.Error) *bus.Error {
+func (s *clientStream) refuse(failure *bus.Error) {
 	s.mu.Lock()
 	if s.decided {
 		s.mu.Unlock()
-		return failure
+		return
 	}
 	s.decided, s.failure = true, failure
 	close(s.answered)
@@ -244,7 +246,6 @@ func (s *clientStream) refuse(failure *bus.Error) *bus.Error {
 	if p != nil {
 		p.Fail(failure)
 	}
-	return failure
 }
 
 // unheard hears that nothing can be sent. A broker that is lost after the answer

@@ -118,10 +118,10 @@ func TestNothingIsSentBehindTheEndOfSending(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := stream.Send(&Text{"x"}); err == nil || err != io.EOF && !errors.Is(err, bus.Conflict) {
+		if err := stream.Send(&Text{"x"}); err == nil || !errors.Is(err, io.EOF) && !errors.Is(err, bus.Conflict) {
 			t.Errorf("got %v", err)
 		}
-		if _, err := stream.Recv(); err != io.EOF {
+		if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
 			t.Errorf("the end is %v", err)
 		}
 	})

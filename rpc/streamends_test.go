@@ -244,7 +244,7 @@ func TestAHandlerThatReturnsEarlyIsHeardByWhoStillSends(t *testing.T) {
 					}
 					_, _, end := stream.Recv()
 					for _, err := range []error{err, end} {
-						if want == nil && err != io.EOF || want != nil && !errors.Is(err, bus.Conflict) {
+						if want == nil && !errors.Is(err, io.EOF) || want != nil && !errors.Is(err, bus.Conflict) {
 							t.Errorf("got %v, want %v", err, want)
 						}
 					}

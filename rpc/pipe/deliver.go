@@ -21,7 +21,7 @@ func (p *Pipe) Deliver(f *wire.Frame) {
 			failure = broken(f, err)
 			break
 		}
-		p.hear(func() *bus.Error { p.widen(c); return nil })
+		_ = p.hear(func() *bus.Error { p.widen(c); return nil }) // which nothing can fail in
 	case wire.FrameHalf:
 		failure = p.hear(func() *bus.Error {
 			if f.Seq != p.in.seq {

@@ -188,7 +188,7 @@ func TestModel(t *testing.T) {
 		p.settle(t)
 		recv(t)
 		switch {
-		case lost == 0 && (got != sent || over != io.EOF):
+		case lost == 0 && (got != sent || !errors.Is(over, io.EOF)):
 			t.Fatalf("%d of %d messages came and the end was %v, though nothing was lost", got, sent, over)
 		case lost > 0 && !errors.Is(over, bus.DataLoss):
 			t.Fatalf("%d frames were lost, and the stream ended with %v", lost, over)
@@ -274,7 +274,7 @@ func TestAMessageLargerThanTheWindowPasses(t *testing.T) {
 				t.Fatalf("%d bytes came, %v", len(got), err)
 			}
 		}
-		if _, _, err := p.b.Recv(t.Context()); err != io.EOF {
+		if _, _, err := p.b.Recv(t.Context()); !errors.Is(err, io.EOF) {
 			t.Errorf("the end is %v", err)
 		}
 		wg.Wait()

@@ -85,7 +85,7 @@ func room(need, said int) int {
 // torn ends a stream of which one message has come in part.
 func (p *Pipe) torn(err error) error {
 	failure := bus.AsError(err)
-	if err == io.EOF {
+	if err == io.EOF { //nolint:errorlint // it is never wrapped
 		failure = lost("the peer stopped within one")
 	}
 	p.Cancel(failure)
