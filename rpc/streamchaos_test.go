@@ -60,8 +60,12 @@ func TestStreamsAreHonestUnderCuts(t *testing.T) {
 					up = err
 				})
 				for range 1 + r.IntN(2) {
-					time.Sleep(time.Duration(r.IntN(1000)) * time.Millisecond)
-					links[r.IntN(2)].Cut()
+					time.Sleep(time.Duration(20+r.IntN(1000)) * time.Millisecond)
+					i := r.IntN(2)
+					lost := links[i].Drop(bustest.ToBroker, []string{"_INBOX.>", "mbus.stream.>"}[i], r.IntN(3))
+					time.Sleep(time.Duration(r.IntN(10)) * time.Millisecond)
+					links[i].Cut()
+					lost.Stop()
 				}
 				wg.Wait()
 				cancel()
