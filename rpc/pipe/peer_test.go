@@ -2,11 +2,13 @@ package pipe_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"runtime"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/wire"
@@ -218,5 +220,43 @@ func TestAPeerThatFloodsIsCutOff(t *testing.T) {
 	}
 	if len(said) != 1 || said[0] != wire.FrameCancel {
 		t.Errorf("the peer was told %v, want one cancel", said)
+	}
+}
+
+// A lateContext does something when it is looked at.
+type lateContext struct {
+	context.Context
+	look func()
+}
+
+func (c lateContext) Done() <-chan struct{} { c.look(); return c.Context.Done() }
+func (c lateContext) Err() error            { c.look(); return c.Context.Err() }
+
+// The context of a stream ends with the stream, which must not hide why.
+func TestTheEndOfTheContextDoesNotHideTheEndOfTheStream(t *testing.T) {
+	for name, wait := range map[string]func(context.Context, *pipe.Pipe) error{
+		"receiving": func(ctx context.Context, p *pipe.Pipe) error { _, _, err := p.Recv(ctx); return err },
+		"sending":   func(ctx context.Context, p *pipe.Pipe) error { return p.Send(ctx, wire.CodecRaw, []byte("x")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			end := wire.Frame{Type: wire.FrameEnd, Payload: bus.Errorf(bus.Conflict, "no").AppendFrame(nil, 0)}
+			for looks := range 4 {
+				for range 50 {
+					ctx, cancel := context.WithCancel(t.Context())
+					cfg := pipe.Config{Send: func(*wire.Frame) error { return nil }, Budget: new(pipe.Budget), MaxMessage: maxMessage, Ended: cancel}
+					p := pipe.New(cfg) // without credit
+					n := 0
+					late := lateContext{ctx, func() {
+						if n++; n > looks {
+							p.Deliver(&end)
+						}
+					}}
+					time.AfterFunc(time.Millisecond, func() { p.Deliver(&end) })
+					if err := wait(late, p); !errors.Is(err, bus.Conflict) {
+						t.Fatalf("got %v, want a conflict", err)
+					}
+				}
+			}
+		})
 	}
 }

@@ -95,6 +95,7 @@ func (p *Pipe) torn(err error) error {
 // next waits for the next part and takes it.
 func (p *Pipe) next(ctx context.Context) (part, error) {
 	for {
+		over := ctx.Err() // read first: the end of the pipe may be what ended it
 		one, credit, ok, err := p.take()
 		if credit.Seq > 0 {
 			p.sendCredit(credit)
@@ -102,11 +103,13 @@ func (p *Pipe) next(ctx context.Context) (part, error) {
 		if ok || err != nil {
 			return one, err
 		}
+		if over != nil {
+			return part{}, bus.AsError(over)
+		}
 		select {
 		case <-p.readable:
 		case <-p.done:
 		case <-ctx.Done():
-			return part{}, bus.AsError(ctx.Err())
 		}
 	}
 }

@@ -46,6 +46,7 @@ func (p *Pipe) Send(ctx context.Context, codec uint8, data []byte) error {
 // credit for it.
 func (p *Pipe) reserve(ctx context.Context, n int) (int, uint64, error) {
 	for {
+		over := ctx.Err() // read first: the end of the pipe may be what ended it
 		p.mu.Lock()
 		o := &p.out
 		switch {
@@ -68,8 +69,8 @@ func (p *Pipe) reserve(ctx context.Context, n int) (int, uint64, error) {
 			return n, seq, nil
 		}
 		p.mu.Unlock()
-		if ctx.Err() != nil {
-			return 0, 0, bus.AsError(ctx.Err())
+		if over != nil {
+			return 0, 0, bus.AsError(over)
 		}
 		select {
 		case <-p.writable:
