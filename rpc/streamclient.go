@@ -282,7 +282,7 @@ func (s *clientStream) receive(m *nats.Msg) {
 		s.pipe.Close()
 		return
 	case t == wire.FrameError:
-		s.pipe.Fail(ended(bus.FrameError(m.Data)))
+		s.pipe.Fail(bus.FrameError(m.Data))
 		return
 	}
 	f, err := wire.ParseFrame(m.Data)
@@ -302,7 +302,7 @@ func (s *clientStream) answer(m *nats.Msg) {
 		return
 	}
 	if e := bus.ReplyError(m); e != nil {
-		s.refuse(ended(e))
+		s.refuse(e)
 		return
 	}
 	f, err := wire.ParseFrame(m.Data)

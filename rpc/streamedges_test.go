@@ -24,7 +24,7 @@ func TestStreamsThatAreOverHoldNothing(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		serveLab(t, b.Conn(t), func(c *rpc.ServerConfig) { c.Streams = 3 })
 		conn := b.Conn(t, func(c *bus.Config) { c.MaxCalls = 6 })
-		client := rpc.NewClient(conn, rpc.ClientConfig{Retries: -1})
+		client := rpc.NewClient(conn, rpc.ClientConfig{Retries: new(0)})
 		for i := range 30 {
 			for m, err := range rpc.CallStream[Number](bustest.Context(t), client, lab, "Lab.Count", &CountRequest{N: 100}) {
 				if err != nil {

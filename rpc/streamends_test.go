@@ -86,7 +86,7 @@ func TestAnOpeningEndsWithTheBroker(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		link := b.Link()
 		serveLab(t, b.Conn(t))
-		client := rpc.NewClient(b.Conn(t, link.Use), rpc.ClientConfig{Retries: -1})
+		client := rpc.NewClient(b.Conn(t, link.Use), rpc.ClientConfig{Retries: new(0)})
 		link.Drop(bustest.ToBroker, "mbus.rpc.>", 1)
 		time.AfterFunc(time.Second, link.Cut)
 		began := time.Now()
