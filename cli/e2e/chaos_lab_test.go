@@ -103,7 +103,13 @@ func (l *lab) moment(from, to time.Duration) time.Duration {
 // worker starts an instance and waits until it is announced.
 func (l *lab) worker(id string, args ...string) *process {
 	l.t.Helper()
-	p := l.b.start(l.t, of(worker, l.workerArgs(id, args...)...))
+	return l.launch(id, l.b, of(worker, l.workerArgs(id, args...)...))
+}
+
+// launch starts an instance in a way of its own.
+func (l *lab) launch(id string, b *broker, c command) *process {
+	l.t.Helper()
+	p := b.start(l.t, c)
 	p.await(l.t, startup, `"ready":true`)
 	l.event("worker %s is there, pid %d", id, p.pid())
 	return p

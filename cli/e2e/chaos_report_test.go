@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -38,6 +39,12 @@ func gap(t testing.TB, promise, why string) {
 	}
 }
 
+// figure adds a row about what nothing is promised for.
+func figure(t testing.TB, what, how, format string, args ...any) {
+	t.Helper()
+	addRow(t, row{strings.TrimPrefix(t.Name(), "TestChaos"), what, fmt.Sprintf(format, args...), how, "figure"})
+}
+
 func addRow(t testing.TB, r row) {
 	t.Helper()
 	t.Logf("%s · %s · %s · %s", r.Verdict, r.Promise, r.Measured, r.How)
@@ -57,19 +64,59 @@ func addRow(t testing.TB, r row) {
 
 func reportFile() string { return filepath.Join(os.Getenv(programsDir), "report") }
 
-// printReport prints the rows of this run as a table.
-func printReport() {
-	data, err := os.ReadFile(reportFile())
-	if err != nil || (!long() && !testing.Verbose()) {
-		return
+// printReport prints the rows of this run as a table. REPORT names a file that
+// gets them as Markdown.
+func printReport() error {
+	rows, err := reported()
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	if path := os.Getenv("REPORT"); path != "" {
+		if err := os.WriteFile(path, []byte(markdown(rows)), 0o644); err != nil {
+			return err
+		}
+	}
+	if !long() && !testing.Verbose() {
+		return nil
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nscenario\tpromise\tmeasured\thow\tverdict")
+	for _, r := range rows {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Scenario, r.Promise, cut(r.Measured), r.How, r.Verdict)
+	}
+	return w.Flush()
+}
+
+func reported() (rows []row, err error) {
+	data, err := os.ReadFile(reportFile())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
 	for line := range strings.Lines(string(data)) {
 		var r row
-		if json.Unmarshal([]byte(line), &r) == nil {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Scenario, r.Promise, r.Measured, r.How, r.Verdict)
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			return nil, err
 		}
+		rows = append(rows, r)
 	}
-	_ = w.Flush()
+	return rows, err
+}
+
+// cut shortens what does not fit in a cell; the log of the test has it whole.
+func cut(text string) string {
+	const most = 160
+	if len(text) > most {
+		return text[:most] + "…"
+	}
+	return text
+}
+
+func markdown(rows []row) string {
+	var b strings.Builder
+	b.WriteString("| scenario | promise | measured | how | verdict |\n|---|---|---|---|---|\n")
+	for _, r := range rows {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.Scenario, r.Promise,
+			strings.ReplaceAll(cut(r.Measured), "|", "\\|"), strings.ReplaceAll(r.How, "|", "\\|"), r.Verdict)
+	}
+	return b.String()
 }

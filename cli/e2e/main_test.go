@@ -55,7 +55,10 @@ func TestMain(m *testing.M) {
 		}
 		_ = os.Setenv(programsDir, dir)
 		code := m.Run()
-		printReport()
+		if err := printReport(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		return code
 	}())
 }

@@ -1,0 +1,78 @@
+//go:build unix
+
+package e2e_test
+
+import (
+	"testing"
+	"time"
+)
+
+// One of three instances is cut off: nothing arrives any more, and nobody is
+// told. Later the cable is whole again.
+func TestChaosSilentCut(t *testing.T) {
+	ways := []direction{bothWays}
+	if long() {
+		ways = append(ways, toBroker, toWorker)
+	}
+	for _, way := range ways {
+		for range faults(t, 1, 3) {
+			silentCut(t, way)
+		}
+	}
+	if long() {
+		briefCuts(t)
+	}
+}
+
+// cabled is a lab with three workers, of which b is at the end of a cable.
+func cabled(t *testing.T) (*lab, cable, []*process) {
+	t.Helper()
+	c := openCable(t)
+	l := openLab(t, startNode(t, "--ephemeral", "--listen", c.listen()+":0", "--insecure-allow-remote"))
+	return l, c, []*process{l.worker("a"), c.worker(l, "b"), l.worker("c")}
+}
+
+func silentCut(t *testing.T, way direction) {
+	t.Helper()
+	l, c, workers := cabled(t)
+	plain, again := l.silenceLoads()
+	at := time.Now()
+	c.cut(way)
+	l.event("b is cut off, %v", way)
+	l.pass(silence)
+	c.heal()
+	back := time.Now()
+	l.event("the cable to b is whole again")
+	l.pass(backWithin + time.Second)
+	what := "silent cut, " + way.String()
+	silenced(l, what, c.how(), at, back, plain.end(), again.end())
+	if _, proxy := c.(*relay); proxy {
+		gap(t, what+": it works again within 2 s", "behind a proxy the kernel answers, so nobody has to connect in the dark")
+	} else {
+		rejoins(l, what, c.how(), "b", back)
+	}
+	stopAll(t, workers...)
+}
+
+// briefCuts are over before a ping can miss them: TCP delivers everything, late.
+// No message says when it was sent, so a call whose time is over by then runs
+// nevertheless.
+func briefCuts(t *testing.T) {
+	t.Helper()
+	l, c, workers := cabled(t)
+	const lasting = 1300 * time.Millisecond
+	g := l.load("brief", 500*time.Millisecond, "-request", `"millis":5`)
+	times := faults(t, 1, 3)
+	for range times {
+		l.pass(time.Second)
+		c.cut(bothWays)
+		l.pass(lasting)
+		c.heal()
+		l.pass(2 * time.Second)
+	}
+	h, book := g.end(), l.ledger()
+	report(t, "a cut of 1.3 s: no call is executed twice that may not be", len(book.twice("brief")) == 0, c.how(), "%d of %d", len(book.twice("brief")), len(h.calls))
+	report(t, "a cut of 1.3 s: every call ends in its time", len(h.lost().calls) == 0, c.how(), "%s", h)
+	figure(t, "a cut of 1.3 s: calls of 500 ms that run after their time", c.how(), "%d of %d in %d cuts", len(book.tooLate(h)), len(h.calls), times)
+	stopAll(t, workers...)
+}
