@@ -66,6 +66,10 @@ func noNamespaces() string {
 			return fmt.Sprintf("%s is missing; Debian: apt-get install iproute2 nftables", name)
 		}
 	}
+	const try = "ip link add a type veth peer name b && nft add table ip cut"
+	if out, err := exec.Command("unshare", "--net", "sh", "-c", try).CombinedOutput(); err != nil {
+		return fmt.Sprintf("this machine does not allow it: %v %s", err, out)
+	}
 	return ""
 }
 

@@ -58,6 +58,12 @@ func (h history) where(f func(call) bool) history {
 func (h history) failed() history { return h.where(func(c call) bool { return !c.OK }) }
 func (h history) ok() history     { return h.where(func(c call) bool { return c.OK }) }
 
+// add appends the calls of another load with the same timeout.
+func (h *history) add(other history) {
+	h.timeout = other.timeout
+	h.calls = append(h.calls, other.calls...)
+}
+
 // dueBetween are the calls that were due from a moment until another.
 func (h history) dueBetween(from, to time.Time) history {
 	return h.where(func(c call) bool { return c.Due >= from.UnixNano() && c.Due < to.UnixNano() })
@@ -134,6 +140,7 @@ func (l *lab) ledger() ledger {
 	all := ledger{}
 	for _, path := range paths {
 		for _, e := range readLines[entry](l.t, path) {
+			e.At -= int64(l.ahead[e.By])
 			if e.Event == "began" {
 				all[e.Call] = append(all[e.Call], execution{by: e.By, attempt: e.Attempt, began: e.At})
 				continue

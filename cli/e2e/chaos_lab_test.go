@@ -24,6 +24,8 @@ type lab struct {
 	dir    string
 	random *rand.Rand
 	since  time.Time
+	// ahead is by how much the clocks of workers are, by id, if they are.
+	ahead map[string]time.Duration
 }
 
 func openLab(t *testing.T, b *broker) *lab {
@@ -35,7 +37,7 @@ func openLab(t *testing.T, b *broker) *lab {
 	seed := seed(t)
 	name := fnv.New64()
 	_, _ = name.Write([]byte(t.Name()))
-	l := &lab{t: t, b: b, dir: dir, random: rand.New(rand.NewPCG(seed, name.Sum64())), since: time.Now()}
+	l := &lab{t: t, b: b, dir: dir, random: rand.New(rand.NewPCG(seed, name.Sum64())), since: time.Now(), ahead: map[string]time.Duration{}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("seed %d; timeline, histories and ledgers are kept in %s", seed, dir)
@@ -125,6 +127,7 @@ type generator struct {
 	lab     *lab
 	name    string
 	timeout time.Duration
+	ahead   time.Duration // its clock
 }
 
 const callTimeout = 5 * time.Second
@@ -132,9 +135,15 @@ const callTimeout = 5 * time.Second
 // load starts a load and waits until it begins.
 func (l *lab) load(name string, timeout time.Duration, args ...string) *generator {
 	l.t.Helper()
-	g := &generator{l.b.start(l.t, of(load, l.loadArgs(name, timeout, args...)...)), l, name, timeout}
+	return l.generate(of(load, l.loadArgs(name, timeout, args...)...), name, timeout, 0)
+}
+
+// generate starts a load in a way of its own.
+func (l *lab) generate(c command, name string, timeout, ahead time.Duration) *generator {
+	l.t.Helper()
+	g := &generator{l.b.start(l.t, c), l, name, timeout, ahead}
 	g.await(l.t, startup, `"ready":true`)
-	l.event("load %s begins: %q", name, args)
+	l.event("load %s begins: %q", name, c.args)
 	return g
 }
 
@@ -160,6 +169,10 @@ func (g *generator) complete() history {
 	}
 	g.lab.event("load %s has ended", g.name)
 	h := history{timeout: g.timeout, calls: readLines[call](g.lab.t, filepath.Join(g.lab.dir, "history-"+g.name))}
+	for i := range h.calls {
+		c := &h.calls[i]
+		c.Due, c.Sent, c.End = c.Due-int64(g.ahead), c.Sent-int64(g.ahead), c.End-int64(g.ahead)
+	}
 	if len(h.calls) == 0 {
 		g.lab.t.Fatalf("the load %s made no call", g.name)
 	}

@@ -87,6 +87,9 @@ func main() {
 	}
 }
 
+// ready says that the load begins, and what the time is here.
+func ready() { fmt.Printf("{\"ready\":true,\"clock\":%d}\n", time.Now().Unix()) }
+
 func parse(plan string) ([]phase, error) {
 	var all []phase
 	for i, text := range strings.Split(plan, ",") {

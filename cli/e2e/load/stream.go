@@ -52,7 +52,7 @@ func talk(ctx context.Context, s settings) error {
 		history []record
 		all     sync.WaitGroup
 	)
-	fmt.Println(`{"ready":true}`)
+	ready()
 	for i := range s.streams {
 		all.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
@@ -179,7 +179,7 @@ func idle(ctx context.Context, s settings) error {
 			return err
 		}
 	}
-	fmt.Println(`{"ready":true}`)
+	ready()
 	<-ctx.Done()
 	return nil
 }
