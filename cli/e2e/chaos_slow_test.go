@@ -4,7 +4,6 @@ package e2e_test
 
 import (
 	"fmt"
-	"strconv"
 	"testing"
 	"time"
 )
@@ -70,27 +69,6 @@ func TestChaosSlowSubscriber(t *testing.T) {
 	if s.Dropped == 0 || s.Received == p.Published {
 		t.Errorf("the slow subscriber lost nothing: %+v", s)
 	}
-}
-
-// One of 50 streams on a connection is not read; the others do not notice, and
-// it has lost nothing when it goes on.
-func TestChaosStuckStream(t *testing.T) {
-	messages := 2000
-	if long() {
-		messages = 20_000
-	}
-	l := openLab(t, startNode(t, "--ephemeral"))
-	w := l.worker("a")
-	drink := func(args ...string) time.Duration {
-		p := l.b.start(t, of(load, append([]string{"-streams", "50", "-count", strconv.Itoa(messages), "-timeout", "2m"}, args...)...))
-		line, _ := p.await(t, 2*time.Minute, `"ended":true`)
-		return time.Duration(decode[struct{ Ms int64 }](t, line).Ms) * time.Millisecond
-	}
-	drink()
-	calm, stuck := drink(), drink("-stuck")
-	report(t, "stuck stream: 49 others and itself get every message, in order", true, "50 streams on one connection", "%d messages each", messages)
-	report(t, "stuck stream: the others are not slower", stuck <= calm*3/2+100*time.Millisecond, "50 streams on one connection", "%v against %v", stuck, calm)
-	stopAll(t, w)
 }
 
 // Streams that nobody uses are small, on both sides.
