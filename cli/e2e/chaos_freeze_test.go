@@ -39,7 +39,7 @@ func silenced(l *lab, what, how string, at, back time.Time, plain, again history
 		len(again.failed().calls), len(again.calls), again.failed().list())
 	late := append(book.tooLate(plain), book.tooLate(again)...)
 	report(l.t, what+": no handler begins after the time of its call", len(late) == 0, "ledger", "%d %s", len(late), joined(late))
-	report(l.t, what+": no call is executed twice that may not be", len(book.twice("plain")) == 0, "ledger", "%d of %d", len(book.twice("plain")), len(plain.calls))
+	once(l.t, what, book, "plain", plain)
 	report(l.t, what+": every call ends in its time", len(plain.lost().calls)+len(again.lost().calls) == 0, "history", "%d late %s", len(plain.lost().calls), plain.lost().list())
 
 	// The controls: the first calls of the silence were routed there, and the

@@ -16,12 +16,31 @@ import (
 // A row of the report of the fault lab is one promise and what became of it.
 type row struct {
 	Scenario, Promise, Measured, How, Verdict string
+	// Calls counts those that may not be executed twice, Twice those that were.
+	Calls, Twice int
 }
 
 // report adds a row. A promise that is not kept fails the test.
 func report(t testing.TB, promise string, kept bool, how, format string, args ...any) {
 	t.Helper()
-	r := row{strings.TrimPrefix(t.Name(), "TestChaos"), promise, fmt.Sprintf(format, args...), how, "ok"}
+	addPromise(t, row{Promise: promise, Measured: fmt.Sprintf(format, args...), How: how}, kept)
+}
+
+// once adds the row that no call of a load was executed twice, and counts them
+// for the sum of all scenarios.
+func once(t testing.TB, what string, book ledger, name string, h history) {
+	t.Helper()
+	twice := book.twice(name)
+	addPromise(t, row{
+		Promise: what + ": no call is executed twice that may not be", How: "ledger",
+		Measured: fmt.Sprintf("%d of %d %s", len(twice), len(h.calls), joined(twice)),
+		Calls:    len(h.calls), Twice: len(twice),
+	}, len(twice) == 0)
+}
+
+func addPromise(t testing.TB, r row, kept bool) {
+	t.Helper()
+	r.Verdict = "ok"
 	if !kept {
 		r.Verdict = "FAIL"
 		t.Errorf("%s: %s", r.Promise, r.Measured)
@@ -33,7 +52,7 @@ func report(t testing.TB, promise string, kept bool, how, format string, args ..
 // everything that it takes, so there it is a failure.
 func gap(t testing.TB, promise, why string) {
 	t.Helper()
-	addRow(t, row{strings.TrimPrefix(t.Name(), "TestChaos"), promise, "not shown", why, "gap"})
+	addRow(t, row{Promise: promise, Measured: "not shown", How: why, Verdict: "gap"})
 	if os.Getenv("MBUS_CI") != "" {
 		t.Errorf("%s cannot be shown: %s", promise, why)
 	}
@@ -42,11 +61,12 @@ func gap(t testing.TB, promise, why string) {
 // figure adds a row about what nothing is promised for.
 func figure(t testing.TB, what, how, format string, args ...any) {
 	t.Helper()
-	addRow(t, row{strings.TrimPrefix(t.Name(), "TestChaos"), what, fmt.Sprintf(format, args...), how, "figure"})
+	addRow(t, row{Promise: what, Measured: fmt.Sprintf(format, args...), How: how, Verdict: "figure"})
 }
 
 func addRow(t testing.TB, r row) {
 	t.Helper()
+	r.Scenario, r.Measured = strings.TrimPrefix(t.Name(), "TestChaos"), strings.TrimSpace(r.Measured)
 	t.Logf("%s · %s · %s · %s", r.Verdict, r.Promise, r.Measured, r.How)
 	line, err := json.Marshal(r)
 	if err != nil {
@@ -99,7 +119,27 @@ func reported() (rows []row, err error) {
 		}
 		rows = append(rows, r)
 	}
+	if all := sum(rows); all.Calls > 0 {
+		rows = append(rows, all)
+	}
 	return rows, err
+}
+
+// sum is the row about the calls of all scenarios together. The promise is about
+// a hundred thousand, which the long form makes.
+func sum(rows []row) row {
+	all := row{Scenario: "all", Promise: "no call is executed twice that may not be, of at least 100,000", How: "ledgers of all faults", Verdict: "figure"}
+	for _, r := range rows {
+		all.Calls, all.Twice = all.Calls+r.Calls, all.Twice+r.Twice
+	}
+	all.Measured = fmt.Sprintf("%d of %d", all.Twice, all.Calls)
+	switch {
+	case all.Twice > 0:
+		all.Verdict = "FAIL"
+	case all.Calls >= 100_000:
+		all.Verdict = "ok"
+	}
+	return all
 }
 
 // cut shortens what does not fit in a cell; the log of the test has it whole.
