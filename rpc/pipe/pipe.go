@@ -1,6 +1,7 @@
 package pipe
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -130,6 +131,19 @@ func (p *Pipe) widen(c wire.Credit) {
 // Done returns a channel that is closed once the pipe is over. What has come
 // before can still be received.
 func (p *Pipe) Done() <-chan struct{} { return p.done }
+
+// givenUp reports whether ctx has ended before the pipe, whose end may end ctx.
+func (p *Pipe) givenUp(ctx context.Context) bool {
+	if ctx.Err() == nil {
+		return false
+	}
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
 
 // Failure returns why the pipe is over: nil if it ended well or is not over.
 func (p *Pipe) Failure() *bus.Error {

@@ -313,6 +313,26 @@ func TestWhatWasSentBeforeTheEndArrives(t *testing.T) {
 	}
 }
 
+// The end of a stream ends its context too. A reader who looks at that moment
+// gets the end, not the context's error.
+func TestTheEndIsNotTakenForGivingUp(t *testing.T) {
+	for range 20_000 {
+		ctx, cancel := context.WithCancel(t.Context())
+		p := pipe.New(pipe.Config{
+			Send: func(*wire.Frame) error { return nil }, Ended: cancel, Budget: &pipe.Budget{}, MaxMessage: maxMessage,
+		})
+		got := make(chan error, 1)
+		go func() { // ends with the stream
+			_, _, err := p.Recv(ctx)
+			got <- err
+		}()
+		p.Deliver(&wire.Frame{Type: wire.FrameEnd})
+		if err := <-got; err != io.EOF {
+			t.Fatalf("got %v, want io.EOF", err)
+		}
+	}
+}
+
 func TestASilentPeerIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair()

@@ -68,7 +68,9 @@ func (p *Pipe) next(ctx context.Context) (part, error) {
 		case <-p.readable:
 		case <-p.done:
 		case <-ctx.Done():
-			return part{}, bus.AsError(ctx.Err())
+			if p.givenUp(ctx) {
+				return part{}, bus.AsError(ctx.Err())
+			}
 		}
 	}
 }

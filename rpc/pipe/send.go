@@ -66,7 +66,7 @@ func (p *Pipe) reserve(ctx context.Context, n int) (int, uint64, error) {
 			return n, seq, nil
 		}
 		p.mu.Unlock()
-		if ctx.Err() != nil {
+		if p.givenUp(ctx) {
 			return 0, 0, bus.AsError(ctx.Err())
 		}
 		select {
