@@ -66,7 +66,7 @@ func noNamespaces() string {
 			return fmt.Sprintf("%s is missing; Debian: apt-get install iproute2 nftables", name)
 		}
 	}
-	const try = "ip link add a type veth peer name b && nft add table ip cut"
+	const try = "ip link add name cut type veth peer name far && nft add table ip cut"
 	if out, err := exec.Command("unshare", "--net", "sh", "-c", try).CombinedOutput(); err != nil {
 		return fmt.Sprintf("this machine does not allow it: %v %s", err, out)
 	}
