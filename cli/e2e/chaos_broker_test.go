@@ -48,10 +48,7 @@ func TestChaosBroker(t *testing.T) {
 		}
 		resumed = append(resumed, time.Duration(last-g.accepting.UnixNano()))
 	}
-	var slowest time.Duration
-	for _, d := range told {
-		slowest = max(slowest, d)
-	}
+	slowest := longest(told)
 	keepsPromise(t, "the last failed call of 50 clients after the port accepts", 500*time.Millisecond, 2*time.Second, resumed)
 	report(t, "broker kill -9: calls work within 500 ms of its return", !t.Failed(), "SIGKILL, 50 clients, open loop 500/s", "%v", resumed)
 	typed := h.failed().where(func(c call) bool { return c.Code != "unavailable" })

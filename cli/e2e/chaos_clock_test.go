@@ -184,10 +184,3 @@ func (c *clocks) deadlines(h history, book ledger, how string) {
 			worst.Round(100*time.Microsecond), where, median(of["right to right"]).Round(100*time.Microsecond))
 	}
 }
-
-func median(times []time.Duration) time.Duration {
-	if len(times) == 0 {
-		return 0
-	}
-	return slices.Sorted(slices.Values(times))[len(times)/2]
-}

@@ -193,6 +193,20 @@ func (l ledger) tooLate(h history) (ids []string) {
 	return ids
 }
 
+func median(times []time.Duration) time.Duration {
+	if len(times) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(times))[len(times)/2]
+}
+
+func longest(times []time.Duration) (most time.Duration) {
+	for _, d := range times {
+		most = max(most, d)
+	}
+	return most
+}
+
 // readLines reads a file of JSON lines. A process that was killed may have left
 // the last one unfinished.
 func readLines[T any](t testing.TB, path string) (all []T) {

@@ -20,7 +20,8 @@ func TestChaosOverload(t *testing.T) {
 	const before, peak, over, after = 0, 1, 2, 3
 	g := l.load("call", time.Second, "-request", `"millis":20`, "-plan",
 		"400:1s,1200:2s,4000:"+lasting.String()+",400:3s")
-	h := g.complete()
+	health := l.load("health", time.Second, "-method", "Debug.Health", "-plan", "20:0s")
+	h, asked := g.complete(), health.end()
 	phase := func(n int) history { return h.where(func(c call) bool { return c.Phase == n }) }
 	rate := func(h history, d time.Duration) float64 { return float64(len(h.ok().calls)) / d.Seconds() }
 
@@ -39,6 +40,8 @@ func TestChaosOverload(t *testing.T) {
 	settled := phase(after).where(func(c call) bool { return c.Due >= end+int64(2*time.Second) })
 	report(t, "5x overload: back to 95 % within 2 s", len(settled.ok().calls)*100 >= 95*len(settled.calls), "open loop 400/s", "%d of %d", len(settled.ok().calls), len(settled.calls))
 	book := l.ledger()
+	report(t, "5x overload: Debug.Health answers within 100 ms", len(asked.failed().calls) == 0 && asked.quantile(0.5) <= 100*time.Millisecond, "history",
+		"%d of %d failed, p50 %v, p99 %v %s", len(asked.failed().calls), len(asked.calls), asked.quantile(0.5), asked.quantile(0.99), asked.failed().list())
 	once(t, "5x overload", book, "call", h)
 	stopAll(t, workers...)
 	endlessQueue(t)
