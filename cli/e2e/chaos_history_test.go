@@ -87,6 +87,23 @@ func (h history) quantile(q float64) time.Duration {
 	return all[min(int(q*float64(len(all))), len(all)-1)].Round(10 * time.Microsecond)
 }
 
+// typical is the median of a quantile in each half second: a moment in which the
+// machine did something else counts once.
+func (h history) typical(q float64) time.Duration {
+	const window = 500 * time.Millisecond
+	windows := map[int64]history{}
+	for _, c := range h.calls {
+		w := windows[c.Due/int64(window)]
+		w.calls = append(w.calls, c)
+		windows[c.Due/int64(window)] = w
+	}
+	var each []time.Duration
+	for _, w := range windows {
+		each = append(each, w.quantile(q))
+	}
+	return median(each)
+}
+
 // String counts the calls, each in exactly one class.
 func (h history) String() string {
 	classes := map[string]int{}
