@@ -14,7 +14,7 @@ const (
 	// backWithin is when an instance works again after the silence.
 	backWithin = 2 * time.Second
 	// silence is how long one lasts here.
-	silence = 6 * time.Second
+	silence = 5 * time.Second
 	// impatient is the time that a call gets here which may not run twice.
 	impatient = 2 * time.Second
 )

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -119,10 +120,36 @@ func reported() (rows []row, err error) {
 		}
 		rows = append(rows, r)
 	}
-	if all := sum(rows); all.Calls > 0 {
+	all := sum(rows)
+	if rows = merged(rows); all.Calls > 0 {
 		rows = append(rows, all)
 	}
 	return rows, err
+}
+
+// merged makes one row of those that say the same of several rounds.
+func merged(rows []row) (short []row) {
+	worst := []string{"ok", "figure", "gap", "FAIL"}
+	rounds := map[row][]string{}
+	at := map[row]int{}
+	for _, r := range rows {
+		key := row{Scenario: r.Scenario, Promise: r.Promise}
+		i, again := at[key]
+		if !again {
+			i = len(short)
+			at[key], short = i, append(short, r)
+		}
+		rounds[key] = append(rounds[key], r.Measured)
+		if slices.Index(worst, r.Verdict) > slices.Index(worst, short[i].Verdict) {
+			short[i].Verdict, short[i].How = r.Verdict, r.How
+		}
+	}
+	for key, i := range at {
+		if n := len(rounds[key]); n > 1 {
+			short[i].Measured = fmt.Sprintf("%d rounds: %s", n, strings.Join(rounds[key], "; "))
+		}
+	}
+	return short
 }
 
 // sum is the row about the calls of all scenarios together. The promise is about
@@ -144,7 +171,7 @@ func sum(rows []row) row {
 
 // cut shortens what does not fit in a cell; the log of the test has it whole.
 func cut(text string) string {
-	const most = 160
+	const most = 200
 	if len(text) > most {
 		return text[:most] + "…"
 	}
