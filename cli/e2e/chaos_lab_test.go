@@ -3,7 +3,6 @@
 package e2e_test
 
 import (
-	"context"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -186,20 +185,6 @@ func stopAll(t *testing.T, workers ...*process) {
 	for _, w := range workers {
 		w.stop(t, 15*time.Second)
 	}
-}
-
-// holds waits until a condition holds or ctx ends.
-func holds(ctx context.Context, f func() bool) bool {
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for !f() {
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return false
-		}
-	}
-	return true
 }
 
 func joined(list []string) string {

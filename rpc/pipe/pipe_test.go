@@ -327,7 +327,7 @@ func TestTheEndIsNotTakenForGivingUp(t *testing.T) {
 			got <- err
 		}()
 		p.Deliver(&wire.Frame{Type: wire.FrameEnd})
-		if err := <-got; err != io.EOF {
+		if err := <-got; !errors.Is(err, io.EOF) {
 			t.Fatalf("got %v, want io.EOF", err)
 		}
 	}
