@@ -36,9 +36,10 @@ func silentCut(t *testing.T, way direction) {
 	t.Helper()
 	l, c, workers := cabled(t)
 	plain, again := l.silenceLoads()
-	at := time.Now()
+	l.event("b is being cut off, %v", way)
 	c.cut(way)
-	l.event("b is cut off, %v", way)
+	at := time.Now() // a machine that is busy may have taken a while for that
+	l.event("b is cut off")
 	l.pass(silence)
 	c.heal()
 	back := time.Now()
