@@ -27,14 +27,16 @@ var imports = map[string][]string{
 	"bus/codec":           {"bus", "bus/wire"},
 	"bus/bustest":         {"bus", "bus/wire"},
 	"discovery":           {"bus", "bus/wire", "bus/codec"},
+	"discovery/selector":  {"discovery"},
 	"discovery/registrar": {"bus", "bus/wire", "bus/codec", "discovery"},
 	"rpc/schema":          {},
 	"rpc/pipe":            {"bus", "bus/wire"},
-	"rpc":                 {"bus", "bus/wire", "bus/codec", "discovery", "rpc/pipe", "rpc/schema"},
+	"rpc":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/selector", "rpc/pipe", "rpc/schema"},
+	"rpc/middleware":      {"bus", "bus/wire", "rpc"},
 	"pubsub":              {"bus", "bus/wire", "bus/codec"},
 	"embedded":            {"bus"},
-	"cli":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/registrar", "rpc", "rpc/schema", "pubsub", "embedded", "examples"},
-	"examples":            {"bus", "bus/codec", "discovery", "rpc", "pubsub", "examples"},
+	"cli":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/registrar", "discovery/selector", "rpc", "rpc/schema", "pubsub", "embedded", "examples"},
+	"examples":            {"bus", "bus/codec", "discovery", "discovery/selector", "rpc", "pubsub", "examples"},
 }
 
 // only lists what may be imported in few places.

@@ -101,8 +101,9 @@ func TestProgramsOfThePages(t *testing.T) {
 	}
 }
 
-// readerModule makes a module as README says, beside the tree's go.sum, which
-// spares the way to the network.
+// readerModule makes a module as README says. It also has the tree's own
+// requirements and go.sum: with them the go command asks for no module that the
+// tree itself can be built without.
 func readerModule(t *testing.T, files map[string]string) string {
 	t.Helper()
 	tree, err := filepath.Abs(".")
@@ -113,9 +114,14 @@ func readerModule(t *testing.T, files map[string]string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
 	dir := t.TempDir()
 	files["go.sum"] = string(sum)
-	files["go.mod"] = fmt.Sprintf("module reader\n\ngo 1.26.0\n\nrequire %s v0.0.0\n\nreplace %s => %s\n", module, module, tree)
+	files["go.mod"] = strings.Replace(string(mod), "module "+module, "module reader", 1) +
+		fmt.Sprintf("\nrequire %s v0.0.0\n\nreplace %s => %s\n", module, module, tree)
 	for name, text := range files {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

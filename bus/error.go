@@ -47,9 +47,9 @@ func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Status: code.Status(), Message: wrapped.Error(), cause: errors.Unwrap(wrapped)}
 }
 
-// AsError returns err as an *Error: itself if it is one or wraps one, canceled
-// or deadline_exceeded for the errors of contexts, and internal for anything
-// else. AsError(nil) is nil.
+// AsError returns err as an *Error: itself if it is one or wraps one, with the
+// code that err is or wraps, canceled or deadline_exceeded for the errors of
+// contexts, and internal for anything else. AsError(nil) is nil.
 func AsError(err error) *Error {
 	if err == nil {
 		return nil
@@ -63,7 +63,11 @@ func AsError(err error) *Error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return &Error{Code: DeadlineExceeded, End: Timeout, Status: DeadlineExceeded.Status(), Message: "no answer in time", cause: err}
 	}
-	return &Error{Code: Internal, Status: Internal.Status(), Message: err.Error(), cause: err}
+	code, ok := errors.AsType[Code](err)
+	if !ok {
+		code = Internal
+	}
+	return &Error{Code: code, Status: code.Status(), Message: err.Error(), cause: err}
 }
 
 // Error returns one line: what was called, the code and the message.

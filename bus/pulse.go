@@ -65,33 +65,64 @@ func (p *pulse) late(now time.Time) bool {
 	return now.Sub(p.epoch)-last > pulseEvery+frozenAfter
 }
 
+// beat notes that the process runs. After a freeze it makes a round trip with
+// the broker, as soon as the connection is there: what a connection brings once
+// it is back must not be refused for longer than that takes. A trip during which
+// the process stood still again proves nothing.
 func (p *pulse) beat() {
 	timer := time.NewTimer(pulseEvery)
 	defer timer.Stop()
+	var (
+		trip    chan bool       // its outcome; nil while there is none under way
+		valid   bool            // the process has not stood still since it began
+		changed <-chan struct{} // of the connection, from before the last trip
+		wake    <-chan struct{} // changed, while there is need of a trip
+	)
 	for {
+		returned, ok := false, false
 		select {
 		case <-timer.C:
+			timer.Reset(pulseEvery)
+		case ok = <-trip:
+			trip, returned = nil, true
+		case <-wake:
 		case <-p.life.Done():
+			if trip != nil {
+				<-trip
+			}
 			return
 		}
 		now := time.Now()
 		if p.late(now) {
-			p.frozen.Store(true) // before the pulse looks alive again
+			if !p.frozen.Swap(true) { // before the pulse looks alive again
+				p.conn.log.Warn().Msg("this process stood still; calls that may have waited through it are refused")
+			}
+			valid = false
 		}
 		p.last.Store(int64(now.Sub(p.epoch)))
-		if p.frozen.Load() && p.thaw() {
+		if returned && ok && valid {
 			p.frozen.Store(false)
 		}
-		timer.Reset(pulseEvery)
+		wake = nil
+		switch {
+		case !p.frozen.Load() || trip != nil:
+			continue
+		case returned && !ok:
+			wake = changed // the next trip is for another connection, or later
+			continue
+		}
+		changed = p.conn.Changed()
+		if wake = changed; p.conn.Connected() {
+			wake, trip, valid = nil, make(chan bool), true
+			p.wg.Go(func() { trip <- p.roundTrip() })
+		}
 	}
 }
 
-// thaw makes a round trip with the broker, behind which every message is fresh,
-// and lets the calls that were read before it pass. It reports false if there
-// was no such trip yet.
-func (p *pulse) thaw() bool {
+// roundTrip reports whether every message from here on is fresh: the broker has
+// answered, and what was read before has been handed out.
+func (p *pulse) roundTrip() bool {
 	ctx, cancel := context.WithTimeout(p.life, thawLimit)
 	defer cancel()
-	p.conn.log.Warn().Msg("this process stood still; calls that may have waited through it are refused")
 	return p.conn.nc.FlushWithContext(ctx) == nil && p.conn.lanes[Calls].barrier(ctx) == nil
 }

@@ -63,7 +63,9 @@ func (c *benchCommand) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	defer done()
-	b := &bench{client: rpc.NewClient(conn, rpc.ClientConfig{Timeout: -1, Retries: -1}), request: request, session: s, errors: map[string]int{}}
+	client, release := s.newClient(ctx, conn, rpc.ClientConfig{Timeout: -1, Retries: new(0)})
+	defer release()
+	b := &bench{client: client, request: request, session: s, errors: map[string]int{}}
 	s.begin("calling " + c.Service + " " + c.Method)
 	start := time.Now()
 	b.run(ctx, c)

@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/mbus-dev/mbus/discovery"
+	"github.com/mbus-dev/mbus/discovery/selector"
 )
 
 type completionCommand struct {
@@ -174,7 +175,7 @@ func (c *completer) values(ctx context.Context, flag *kong.Flag) []string {
 	case "log-level":
 		return []string{"debug", "disabled", "error", "info", "trace", "warn"}
 	case "selector":
-		return []string{"blacklist", "cache", "default", "random", "roundrobin"}
+		return selector.Names()
 	case "broker", "registry", "transport":
 		return []string{"nats"}
 	case "node":

@@ -30,7 +30,8 @@ func (s *session) askAll(ctx context.Context, conn *bus.Conn, service, method st
 	if err != nil {
 		return nil, nil, err
 	}
-	client := s.client(conn)
+	client, release := s.client(ctx, conn)
+	defer release()
 	answers := map[string]asked{}
 	var mu sync.Mutex
 	var work sync.WaitGroup

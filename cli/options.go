@@ -3,6 +3,8 @@ package cli
 import (
 	"cmp"
 	"strings"
+
+	"github.com/mbus-dev/mbus/discovery/selector"
 )
 
 // options are the options that every command takes. The second half are the
@@ -34,7 +36,7 @@ type options struct {
 	RegistryAddress  string   `placeholder:"URL" group:"Micro" help:"The same as --url."`
 	Transport        string   `placeholder:"nats" group:"Micro" help:"Only nats: calls run on the bus itself."`
 	TransportAddress string   `placeholder:"URL" group:"Micro" help:"The same as --url."`
-	Selector         string   `placeholder:"NAME" group:"Micro" help:"How programs built on mbus choose an instance: default, random, roundrobin, blacklist, cache."`
+	Selector         string   `placeholder:"NAME[,FILTER...]" group:"Micro" help:"How an instance is chosen for a call: random, roundrobin, least-loaded, blacklist; consistent-hash for programs, by their keys; default and cache leave it to the bus. Filters are version=VERSION, LABEL=VALUE of the metadata, and local, which takes near instances first."`
 	EnableTLS        bool     `name:"enable-tls" group:"Micro" help:"Serve with TLS; needs --tls-cert-file and --tls-key-file."`
 	TLSCertFile      string   `name:"tls-cert-file" placeholder:"FILE" group:"Micro" help:"Certificate: of the node's broker, or of this client to a broker that asks for one."`
 	TLSKeyFile       string   `name:"tls-key-file" placeholder:"FILE" group:"Micro" help:"Key that belongs to --tls-cert-file."`
@@ -150,11 +152,16 @@ func (o *options) findBroker() (string, error) {
 }
 
 func (o *options) checkSelector() error {
-	switch o.Selector {
-	case "", "default", "random", "roundrobin", "blacklist", "cache":
-		return nil
+	if _, err := selector.Parse(o.Selector); err != nil {
+		return usagef("%v%s", err, o.from.of("selector"))
 	}
-	return usagef("no selector %q%s; there are default, random, roundrobin, blacklist and cache", o.Selector, o.from.of("selector"))
+	return nil
+}
+
+// selector is what --selector says. settle has checked it.
+func (o *options) selector() selector.Config {
+	cfg, _ := selector.Parse(o.Selector)
+	return cfg
 }
 
 func (o *options) checkLogLevel() error {

@@ -44,7 +44,9 @@ func (c *queryCommand) Run(ctx context.Context, s *session) error {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
 	s.begin("calling " + c.Service + " " + c.Method)
-	res, err := s.client(conn).Do(ctx, request)
+	client, release := s.client(ctx, conn)
+	defer release()
+	res, err := client.Do(ctx, request)
 	if err != nil {
 		return err
 	}
@@ -70,13 +72,27 @@ func (c *queryCommand) request(s *session) (*rpc.Request, error) {
 // of its service that people see before it.
 func instanceID(service, node string) string { return strings.TrimPrefix(node, service+"-") }
 
-// client calls services within --timeout.
-func (s *session) client(conn *bus.Conn) *rpc.Client {
+// client calls services within --timeout, of the instance that --selector
+// chooses. release frees what it holds on a connection that lives on.
+func (s *session) client(ctx context.Context, conn *bus.Conn) (client *rpc.Client, release func()) {
 	timeout := time.Duration(s.opts.Timeout)
 	if timeout == 0 {
 		timeout = -1 // none
 	}
-	return rpc.NewClient(conn, rpc.ClientConfig{Timeout: timeout})
+	return s.newClient(ctx, conn, rpc.ClientConfig{Timeout: timeout})
+}
+
+func (s *session) newClient(ctx context.Context, conn *bus.Conn, cfg rpc.ClientConfig) (client *rpc.Client, release func()) {
+	cfg.Selector = s.opts.selector()
+	client = rpc.NewClient(conn, cfg)
+	if conn != s.kept {
+		return client, func() {}
+	}
+	return client, func() {
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), connectLimit)
+		defer cancel()
+		_ = client.Close(limited) // the connection frees the rest with itself
+	}
 }
 
 // printAnswer prints JSON and what can be turned into it with tabs, and

@@ -52,7 +52,9 @@ func (c *streamCommand) Run(ctx context.Context, s *session) error {
 	s.begin("opening " + c.Service + " " + c.Method)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stream, err := s.client(conn).Open(ctx, request)
+	client, release := s.client(ctx, conn)
+	defer release()
+	stream, err := client.Open(ctx, request)
 	if err != nil {
 		return err
 	}

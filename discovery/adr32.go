@@ -24,6 +24,18 @@ const (
 	metaResponse = "mbus.response"  // hash of the schema of the response
 )
 
+// MetaIdempotent is the metadata by which an endpoint declares that a call may
+// run twice with the effect of running once: "true" or absent.
+const MetaIdempotent = "idempotent"
+
+// metaIdempotents is the metadata of a PING answer that lists the methods which
+// declare themselves idempotent, joined by commas, up to 1 KiB of them: who only
+// calls a service learns it so from the answer that tells what it speaks.
+const metaIdempotents = "mbus.idempotent"
+
+// maxIdempotents bounds that list; methods beyond it are not named.
+const maxIdempotents = 1 << 10
+
 // Types of ADR-32 answers.
 const (
 	typePrefix = "io.nats.micro.v1."
@@ -127,11 +139,27 @@ func newAnswers(a *announcement, description string) (answers, error) {
 		return answers{}, bus.AsError(err)
 	}
 	s.identity = info.srvIdentity
-	s.ping, err = json.Marshal(srvPing{srvIdentity: s.identity, Type: typePing})
+	s.ping, err = json.Marshal(srvPing{srvIdentity: s.identity.declaring(a.Endpoints), Type: typePing})
 	if err != nil {
 		return answers{}, bus.AsError(err)
 	}
 	return s, nil
+}
+
+// declaring is the identity with the methods that declare themselves idempotent.
+func (s srvIdentity) declaring(endpoints []Endpoint) srvIdentity {
+	var list string
+	for _, e := range endpoints {
+		if e.Metadata[MetaIdempotent] == "true" && len(list)+len(e.Name) < maxIdempotents {
+			list += "," + e.Name
+		}
+	}
+	if list == "" {
+		return s
+	}
+	s.Metadata = maps.Clone(s.Metadata)
+	s.Metadata[metaIdempotents] = list[1:]
+	return s
 }
 
 func identityOf(a *announcement) srvIdentity {

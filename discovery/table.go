@@ -97,6 +97,9 @@ func (t *table) put(i Instance, size int, polled bool, now time.Time) bool {
 	e.size = need
 	g := t.services[k.service]
 	changed := e.suspect || !e.inst.same(&i)
+	if e.inst.Server != i.Server || e.inst.Client != i.Client {
+		g.ready = nil // no change to watchers, but those who choose by nearness look here
+	}
 	t.unlink(k, &e.inst)
 	g.share(&i)
 	e.inst, e.polled = i, polled

@@ -195,6 +195,22 @@ func current(view *discovery.View, conns []*bus.Conn) int {
 	return n
 }
 
+func TestInstancesShowsTheConnectionOfTheDay(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		link := b.Link()
+		conn := b.Conn(t, link.Use)
+		announce(t, conn, discovery.AnnouncerConfig{Name: "a"})
+		view := watch(t, b.Conn(t), discovery.WithService("a"))
+		before := view.Instances("a")
+		link.Cut()
+		bustest.Eventually(t, 3*time.Second, "the new connection", func() bool {
+			_, client := conn.Identity()
+			now := view.Instances("a")
+			return client != before[0].Client && len(now) == 1 && now[0].Client == client
+		})
+	})
+}
+
 func TestWhoDiesWithTheBrokerIsRemoved(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		link := b.Link()

@@ -6,9 +6,8 @@ import (
 	"github.com/mbus-dev/mbus/discovery"
 )
 
-// metaIdempotent is the endpoint metadata by which a method declares that it
-// may run twice, "true" or absent.
-const metaIdempotent = "idempotent"
+// metaTimeout is the endpoint metadata of a time limit, in milliseconds.
+const metaTimeout = "timeout"
 
 // metaAddress is the metadata of ServerConfig.Advertise.
 const metaAddress = "address"

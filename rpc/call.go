@@ -23,7 +23,7 @@ func Call[Res any](ctx context.Context, c *Client, service, method string, req a
 	plan := planOfType[Res](c.plan)
 	r := Request{
 		Service: service, Method: method, Instance: o.instance(service), Meta: o.meta, ID: o.id,
-		Idempotent: o.idempotent, cancellable: ctx.Done() != nil, timeout: o.timeout,
+		Key: o.key, Idempotent: o.idempotent, Retries: o.retries, Hedge: o.hedge, cancellable: ctx.Done() != nil, timeout: o.timeout,
 	}
 	r.Codec = o.codec
 	if r.Codec == 0 {
@@ -67,6 +67,9 @@ func (c *Client) choose(r *Request, req any, answer codec.Codec) codec.Codec {
 // codec plan between mbus programs.
 func (c *Client) decode(res *Response, out any, plan codec.Codec) error {
 	k, body := res.Codec, res.Body
+	if !k.Valid() {
+		k = codec.JSON // middleware may have answered
+	}
 	switch {
 	case plan == codec.Raw:
 		k = codec.Raw
@@ -89,7 +92,10 @@ type callOptions struct {
 	meta       Metadata
 	id         string
 	idempotent bool
+	retries    *int
+	hedge      bool
 	codec      codec.Codec
+	key        string
 }
 
 func collect(opts []CallOption) callOptions {
@@ -135,9 +141,20 @@ func WithID(id string) CallOption {
 // WithIdempotent says that the handler may run twice with the effect of running
 // once. Then a call without an answer is sent again after each quarter of its
 // time (with the usual three retries), and after a lost broker; the first answer
-// counts.
+// counts. Methods that every instance of the service declares to be idempotent
+// need it only until the client has learnt that, which its first call prompts.
 func WithIdempotent() CallOption {
 	return func(o *callOptions) { o.idempotent = true }
+}
+
+// WithRetries replaces the Retries of the client for this call: 0 sends it once.
+func WithRetries(n int) CallOption {
+	return func(o *callOptions) { o.retries = &n }
+}
+
+// WithHedge asks for what ClientConfig.Hedge says, for this call.
+func WithHedge() CallOption {
+	return func(o *callOptions) { o.hedge = true }
 }
 
 // WithCodec sends the request in this codec, whatever the service speaks. It is
@@ -145,6 +162,13 @@ func WithIdempotent() CallOption {
 // made with mbus.
 func WithCodec(c codec.Codec) CallOption {
 	return func(o *callOptions) { o.codec = c }
+}
+
+// WithKey sends calls with the same key to the same instance, as long as it is
+// there, where the client's Selector is consistent-hash. The key does not
+// travel.
+func WithKey(key string) CallOption {
+	return func(o *callOptions) { o.key = key }
 }
 
 func (o *callOptions) instance(service string) string {
@@ -158,6 +182,12 @@ func (o *callOptions) instance(service string) string {
 type Method[Req, Res any] struct {
 	Service string
 	Name    string
+	// Idempotent says that a call may run twice with the effect of running
+	// once: the method declares it, and its callers count on it.
+	Idempotent bool
+	// Timeout bounds a call that has neither a deadline nor a WithTimeout. 0
+	// means that of the client.
+	Timeout time.Duration
 }
 
 // Handle registers f as this method of s, whose name must be the Service of the
@@ -166,15 +196,30 @@ func (m Method[Req, Res]) Handle(s *Server, f func(context.Context, *Req) (*Res,
 	if s.cfg.Name != m.Service {
 		panic("rpc: " + m.Name + " is a method of " + m.Service + ", not of " + s.cfg.Name)
 	}
+	if m.Idempotent {
+		opts = append(opts[:len(opts):len(opts)], Idempotent())
+	}
 	Handle(s, m.Name, f, opts...)
 }
 
 // Call calls the method.
 func (m Method[Req, Res]) Call(ctx context.Context, c *Client, req *Req, opts ...CallOption) (*Res, error) {
-	return Call[Res](ctx, c, m.Service, m.Name, req, opts...)
+	return Call[Res](ctx, c, m.Service, m.Name, req, m.options(ctx, opts)...)
 }
 
 // CallAll calls the method on every instance; see [CallAll].
 func (m Method[Req, Res]) CallAll(ctx context.Context, c *Client, req *Req, opts ...CallOption) Answers[Res] {
-	return CallAll[Res](ctx, c, m.Service, m.Name, req, opts...)
+	return CallAll[Res](ctx, c, m.Service, m.Name, req, m.options(ctx, opts)...)
+}
+
+// options puts what the contract says before what the caller says.
+func (m Method[Req, Res]) options(ctx context.Context, opts []CallOption) []CallOption {
+	own := make([]CallOption, 0, len(opts)+2)
+	if m.Idempotent {
+		own = append(own, WithIdempotent())
+	}
+	if _, bounded := ctx.Deadline(); m.Timeout > 0 && !bounded {
+		own = append(own, WithTimeout(m.Timeout))
+	}
+	return append(own, opts...)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/codec"
 	"github.com/mbus-dev/mbus/bus/wire"
+	"github.com/mbus-dev/mbus/discovery/selector"
 )
 
 const (
@@ -29,9 +30,13 @@ type ClientConfig struct {
 	Timeout time.Duration
 	// Retries is how many more times a call is sent when that is safe: when
 	// nobody listened, or an overloaded instance turned it away. A call that
-	// got no answer is sent again only if it is idempotent. 0 means 3, negative
-	// means none.
-	Retries int
+	// got no answer is sent again only if it is idempotent. Nil means 3, 0 and
+	// less mean none: new(0).
+	Retries *int
+	// Hedge sends a second copy of an idempotent call that takes longer than
+	// nineteen of twenty recent ones of its method; the first answer counts, and
+	// the other copy is cancelled. At most a tenth of the calls is doubled so.
+	Hedge bool
 	// Middleware wraps every call, with all its tries; the first is the
 	// outermost.
 	Middleware []Middleware
@@ -47,6 +52,12 @@ type ClientConfig struct {
 	// and encoding stay as they are. A server that is not serving, or is
 	// draining, is called through the bus.
 	Local []*Server
+	// Selector chooses the instance of each call and each stream. The zero value
+	// leaves that to the bus, which costs nothing; with one the client keeps a
+	// live list of the instances of each service it calls. A call that names its
+	// instance, and one to a Local server that the filters admit, is not asked
+	// about. The package documentation has the rest.
+	Selector selector.Config
 	// ChunkAbove is the size in bytes above which a request goes in parts, so
 	// that it holds up nobody else on the connection. 0 means 256 KiB; it is
 	// never more than the broker takes in one message.
@@ -78,7 +89,7 @@ type Client struct {
 }
 
 // NewClient returns a client. It panics when a Local server is on another
-// connection.
+// connection, and when there is no such Selector.
 func NewClient(conn *bus.Conn, cfg ClientConfig) *Client {
 	if conn == nil {
 		panic("rpc: NewClient without a connection")
@@ -86,13 +97,11 @@ func NewClient(conn *bus.Conn, cfg ClientConfig) *Client {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = defaultTimeout
 	}
-	switch {
-	case cfg.Retries == 0:
-		cfg.Retries = defaultRetries
-	case cfg.Retries < 0:
-		cfg.Retries = 0
+	if err := cfg.Selector.Check(); err != nil {
+		panic("rpc: NewClient: " + err.Error())
 	}
 	c := &Client{conn: conn, cfg: cfg, plan: codec.PlanOf(conn), peers: newPeers(conn, cfg.Logger), token: nuid.Next()}
+	c.peers.selector = cfg.Selector
 	c.pairs = []wire.Pair{{Key: wire.HeaderConn, Value: c.token}}
 	if len(cfg.Local) > 0 {
 		c.local = make(map[string]*Server, len(cfg.Local))
@@ -107,6 +116,17 @@ func NewClient(conn *bus.Conn, cfg ClientConfig) *Client {
 	// Another client's calls have other numbers, but for a rare coincidence.
 	c.seq.Store(uint64(rand.Uint32()))
 	return c
+}
+
+// retries is how often a request may be sent again.
+func (c *Client) retries(req *Request) int {
+	switch {
+	case req.Retries != nil:
+		return max(0, *req.Retries)
+	case c.cfg.Retries != nil:
+		return max(0, *c.cfg.Retries)
+	}
+	return defaultRetries
 }
 
 func (c *Client) maxBody() int {
@@ -141,8 +161,11 @@ func (c *Client) do(ctx context.Context, req *Request) (*Response, error) {
 	if !req.Codec.Valid() {
 		req.Codec = codec.JSON
 	}
-	req.Attempt = 1
+	req.Attempt, req.tried = 1, c.newTried()
 	c.inherit(ctx, req)
+	if req.depth > maxDepth {
+		return nil, c.explain(tooDeep(req), req, start)
+	}
 	if timeout := c.timeout(ctx, req); timeout > 0 {
 		limited := c.patience.limit(ctx, timeout, start)
 		defer c.patience.release(limited)
@@ -179,7 +202,11 @@ func (c *Client) inherit(ctx context.Context, req *Request) {
 			req.From = serving.Service
 		}
 	}
-	if serving == nil || len(serving.Meta) == 0 {
+	if serving == nil {
+		return
+	}
+	req.depth = serving.depth + 1
+	if len(serving.Meta) == 0 {
 		return
 	}
 	copied := false
@@ -208,6 +235,16 @@ func (c *Client) inherit(ctx context.Context, req *Request) {
 	for _, name := range c.cfg.Forward {
 		take(name)
 	}
+}
+
+// maxDepth is how many calls a call may stand in: services that call each other
+// in a circle end there.
+const maxDepth = 16
+
+func tooDeep(req *Request) *bus.Error {
+	e := bus.Errorf(bus.ResourceExhausted, "this call was to be the %dth inside another, and %d are allowed; services seem to call each other in a circle", req.depth, maxDepth)
+	e.End = bus.Refused
+	return e
 }
 
 // explain makes an error say which call it is about.
@@ -243,14 +280,14 @@ func (c *Client) roundTrip(ctx context.Context, req *Request) (*Response, error)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if s := c.local[req.Service]; s != nil && (req.Instance == "" || req.Instance == s.id) {
+	if s := c.local[req.Service]; s != nil && (req.Instance == s.id || req.Instance == "" && c.cfg.Selector.Admits(s.cfg.Version, s.cfg.Metadata)) {
 		res, failure, served := s.serveHere(ctx, req)
 		if served {
 			return res, orNil(failure)
 		}
 	}
 	p := c.peers.get(req.Service)
-	if req.Idempotent && c.cfg.Retries > 0 {
+	if (req.Idempotent || p.repeatable(req.Method)) && (c.retries(req) > 0 || c.hedges(req)) {
 		return c.insist(ctx, p, req)
 	}
 	res, failure := c.try(ctx, p, req, c.send)

@@ -53,12 +53,16 @@
 //
 // errors.Is(err, bus.NotFound) asks for a code, errors.Is(err, bus.Nobody) for
 // an end. "Sent again" is at most three times, 5 to 50 ms apart, and never
-// beyond the caller's time. The budget for refused calls of a service is a tenth
-// of its answered calls and ten more, so that retries cannot feed an overload;
-// that for calls without an answer is half of them and a hundred more.
+// beyond the caller's time; ClientConfig.Retries and [WithRetries] say otherwise.
+// The budget for refused calls of a service is a tenth of its answered calls and
+// ten more, so that retries cannot feed an overload; that for calls without an
+// answer is half of them and a hundred more. What [WithIdempotent] allows is also
+// allowed for a method that is declared [Idempotent] on every instance. Such a
+// call can be hedged: [WithHedge].
 //
 // What a handler's error becomes: a *bus.Error travels with code, message,
-// status, detail and retry; the errors of contexts become canceled and
+// status, detail and retry; an error that is or wraps a code, such as
+// bus.NotFound, has that code; the errors of contexts become canceled and
 // deadline_exceeded; any other error is internal, with its text as the message.
 // Causes and stacks never travel: internal errors and panics are logged where
 // they happen, and of a panic the caller learns only that there was one. An
@@ -68,11 +72,24 @@
 // # Time
 //
 // What travels is the time left, never a clock time. The context of a handler
-// ends when its caller's time is over, at the server's cap (30 s) at the latest,
-// when the caller gives up, when Stop runs out of time, and when the handler
+// ends when its caller's time is over, at the server's cap (30 s, or the TimeLimit
+// of the method) at the latest, when the caller gives up, when Stop runs out of time, and when the handler
 // returns; context.Cause tells them apart. Calls made with that context have
 // what is left of it. A request whose time is over is refused before its handler
 // begins.
+//
+// # Validation
+//
+// A request is decoded as encoding/json would: what is missing is zero, what is
+// unknown is ignored. [Strict] refuses unknown fields, and [Validate], or
+// ServerConfig.Validate for all methods, checks requests against the JSON Schema
+// of their type before the handler sees them. The schema takes its bounds from
+// jsonschema tags, and is the one that callers can read:
+//
+//	type Order struct {
+//		Name  string  `json:"name"  jsonschema:"required,minLength=1"`
+//		Price float64 `json:"price" jsonschema:"minimum=0,maximum=10"`
+//	}
 //
 // # Headers
 //
@@ -87,6 +104,7 @@
 //	                                   on mbus.cancel.<token>
 //	Mbus-Attempt              request  count of tries, from 1                       1
 //	Mbus-From                 request  the caller's service, unverified             unknown
+//	Mbus-Depth                request  how many calls this one stands in            0
 //	traceparent, tracestate,  request  the trace; passed on by itself               no trace
 //	baggage
 //	any other                 both     metadata; passed on only if listed in        none
@@ -118,12 +136,34 @@
 // asked in unless the answer's type cannot be carried so: then as JSON, or as
 // bytes.
 //
+// # Choice of instance
+//
+// The bus chooses. With ClientConfig.Selector the client does, for calls and for
+// streams: package discovery/selector has the strategies, the filters, and who is left
+// out because it does not answer. For the first call of a service it opens a
+// discovery.View of it; until that has its first snapshot, but for 100 ms at
+// most, calls wait, and after that the bus chooses meanwhile. Filters are never
+// passed over: with them calls wait for up to a second and then fail, as
+// unavailable. Client.Close ends the Views.
+//
+// Where nobody listens at the chosen instance, the call goes to another one at
+// once, and after eight of them to the bus. Tries and copies of one call go to
+// different instances as long as there are any. If no instance passes the
+// filters the call ends as nobody: not_found, or unavailable if one passed in the
+// last ten minutes, and the message says what there is in their place. A call
+// [WithNode] is not asked about, and a service that is not made with mbus is
+// called as without a selector, if all its instances pass the filters.
+//
 // # Bounds
 //
 //	what                                     bound                        at the bound
 //	calls at work in a server                Concurrency, 1024            refused with resource_exhausted; the Debug methods have 16 more
 //	a request, an answer                     the broker's, 1 MiB          too_large
+//	calls within calls                       16 deep                      resource_exhausted: services call each other in a circle
 //	services a client keeps facts about      1024                         others are called plainly
+//	instances of a service to choose from    10,000, 64 MiB               later ones are not chosen
+//	services with a Selector                 1024                         the bus chooses; with filters unavailable
+//	instances a call remembers to avoid      16                           further ones are not avoided
 //	instances called at once by CallAll      64                           the rest wait
 //	callers a server hears giving up         1024                         calls of others run to their deadline
 //	a search for why nobody listens          500 ms, one for all          the error says less

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/wire"
+	"github.com/mbus-dev/mbus/discovery"
 	"github.com/mbus-dev/mbus/rpc/schema"
 )
 
@@ -33,7 +35,9 @@ type handleOptions struct {
 	inline      bool
 	internal    bool
 	strict      bool
-	exempt      bool // from the limit of calls at work: the server's own endpoints
+	validate    bool
+	timeLimit   time.Duration // 0 is the server's
+	exempt      bool          // from the limit of calls at work: the server's own endpoints
 	notes       map[string]string
 }
 
@@ -74,6 +78,34 @@ func Internal() HandleOption {
 	return func(o *handleOptions) { o.internal = true }
 }
 
+// TimeLimit is the most time that one call of the endpoint gets, in place of the
+// server's Timeout: less, or more for work that is known to take long. A caller
+// that asks for less gets less. A stream, which else has no limit, gets it as a
+// whole. It is announced in milliseconds as the metadata "timeout". A limit that
+// is not positive panics.
+func TimeLimit(d time.Duration) HandleOption {
+	if d <= 0 {
+		panic(fmt.Sprintf("rpc: TimeLimit(%v): want more than no time", d))
+	}
+	return func(o *handleOptions) { o.timeLimit = d }
+}
+
+func optionsOf(opts []HandleOption) handleOptions {
+	var o handleOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o
+}
+
+// timeout is the most time that one call gets.
+func (e *endpoint) timeout() time.Duration {
+	if e.opts.timeLimit > 0 {
+		return e.opts.timeLimit
+	}
+	return e.srv.cfg.Timeout
+}
+
 // Strict refuses a request that has a field the request type does not know,
 // with invalid_argument naming the field. Without it such fields are ignored,
 // which lets callers be newer than the service.
@@ -83,7 +115,7 @@ func Strict() HandleOption {
 
 // metadata is what discovery says of the endpoint besides its name and kind.
 func (e *endpoint) metadata() map[string]string {
-	m := make(map[string]string, len(e.opts.notes)+2)
+	m := make(map[string]string, len(e.opts.notes)+3)
 	for k, v := range e.opts.notes {
 		m[k] = v
 	}
@@ -91,7 +123,10 @@ func (e *endpoint) metadata() map[string]string {
 		m["description"] = e.opts.description
 	}
 	if e.opts.idempotent {
-		m[metaIdempotent] = "true"
+		m[discovery.MetaIdempotent] = "true"
+	}
+	if e.opts.timeLimit > 0 {
+		m[metaTimeout] = strconv.FormatInt(max(1, e.opts.timeLimit.Milliseconds()), 10)
 	}
 	return m
 }
@@ -153,15 +188,15 @@ func (e *endpoint) failed(err error) *bus.Error {
 // add registers an endpoint. Every mistake panics: registration is code, not
 // input.
 func (s *Server) add(method string, f HandlerFunc, request, answer schema.Schema, opts []HandleOption) *endpoint {
-	e := &endpoint{srv: s, method: method, request: request, answer: answer}
-	for _, o := range opts {
-		o(&e.opts)
-	}
+	e := &endpoint{srv: s, method: method, request: request, answer: answer, opts: optionsOf(opts)}
 	if err := wire.CheckMethod(method); err != nil {
 		panic(fmt.Sprintf("rpc: service %s: %v", s.cfg.Name, err))
 	}
 	if err := checkNotes(e.opts.notes); err != nil {
 		panic(fmt.Sprintf("rpc: %s.%s: %v", s.cfg.Name, method, err))
+	}
+	if e.opts.validate && request.Hash == "" {
+		panic(fmt.Sprintf("rpc: %s.%s: a raw handler cannot validate: it has no request type", s.cfg.Name, method))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

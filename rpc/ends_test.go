@@ -153,7 +153,7 @@ func TestACallRefusedForOverloadSaysSo(t *testing.T) {
 			return &HelloResponse{}, nil
 		})
 		serve(t, s)
-		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: -1})
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: new(0)})
 		errs := make(chan error, 3)
 		for range 3 {
 			go func() { errs <- sayHello(bustest.Context(t), client) }()

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/mbus-dev/mbus/discovery/selector"
 	"github.com/mbus-dev/mbus/rpc"
 )
 
@@ -66,6 +67,51 @@ func TestConfigFromEnv(t *testing.T) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(row.want, got, cmpopts.IgnoreFields(rpc.ServerConfig{}, "Logger")); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestClientConfigFromEnv(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		env  map[string]string
+		want rpc.ClientConfig
+		err  string
+	}{
+		{name: "nothing"},
+		{
+			name: "everything",
+			env:  map[string]string{"MICRO_SELECTOR": "roundrobin,version=2.0,zone=a", "MICRO_CLIENT_REQUEST_TIMEOUT": "1m30s", "MBUS_CLIENT_RETRIES": "0"},
+			want: rpc.ClientConfig{
+				Timeout:  90 * time.Second,
+				Retries:  new(0),
+				Selector: selector.Config{Strategy: selector.RoundRobin, Version: "2.0", Labels: map[string]string{"zone": "a"}},
+			},
+		},
+		{name: "MBUS before MICRO", env: map[string]string{"MBUS_SELECTOR": "random", "MICRO_SELECTOR": "best"}, want: rpc.ClientConfig{Selector: selector.Config{Strategy: selector.Random}}},
+		{name: "no such selector", env: map[string]string{"MICRO_SELECTOR": "best"}, err: `MICRO_SELECTOR: no selector "best"`},
+		{name: "no time", env: map[string]string{"MBUS_CLIENT_REQUEST_TIMEOUT": "5"}, err: `MBUS_CLIENT_REQUEST_TIMEOUT: "5" is not a length of time`},
+		{name: "no time at all", env: map[string]string{"MICRO_CLIENT_REQUEST_TIMEOUT": "0s"}, err: `MICRO_CLIENT_REQUEST_TIMEOUT: "0s" is not a length of time`},
+		{name: "no count", env: map[string]string{"MICRO_CLIENT_RETRIES": "-1"}, err: `MICRO_CLIENT_RETRIES: "-1" is not a number from 0`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			for _, name := range []string{"SELECTOR", "CLIENT_REQUEST_TIMEOUT", "CLIENT_RETRIES"} {
+				t.Setenv("MBUS_"+name, row.env["MBUS_"+name])
+				t.Setenv("MICRO_"+name, row.env["MICRO_"+name])
+			}
+			got, err := rpc.ClientConfigFromEnv()
+			if row.err != "" {
+				if err == nil || !strings.Contains(err.Error(), row.err) {
+					t.Errorf("got %v, want %q", err, row.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(row.want, got, cmpopts.IgnoreFields(rpc.ClientConfig{}, "Logger")); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/discovery/selector"
 	"github.com/mbus-dev/mbus/embedded"
 	"github.com/mbus-dev/mbus/rpc"
 )
@@ -256,6 +257,32 @@ func ExampleStrict() {
 	// Output: greeter.Say.Hello: invalid_argument: the request has a field "nmae" that Say.Hello does not know
 }
 
+// A request that breaks the schema of its type does not reach the handler.
+func ExampleValidate() {
+	type SleepRequest struct {
+		MS int64 `json:"ms" jsonschema:"required,minimum=0,maximum=60000"`
+	}
+	ctx, conn, stop := connect()
+	defer stop()
+	srv := rpc.NewServer(conn, rpc.ServerConfig{Name: "go.micro.srv.lab"})
+	rpc.Handle(srv, "Lab.Sleep", func(context.Context, *SleepRequest) (*struct{}, error) { return nil, nil },
+		rpc.Validate(), rpc.TimeLimit(90*time.Second))
+	if err := srv.Start(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = srv.Stop(ctx) }()
+	client := rpc.NewClient(conn, rpc.ClientConfig{})
+	_, err := rpc.Call[struct{}](ctx, client, "go.micro.srv.lab", "Lab.Sleep", &SleepRequest{MS: -1})
+	fmt.Println(err)
+	if e, ok := errors.AsType[*bus.Error](err); ok {
+		fmt.Println(string(e.Detail))
+	}
+	// Output:
+	// go.micro.srv.lab.Lab.Sleep: invalid_argument: ms: -1 is under the minimum 0
+	// {"fields":[{"field":"/ms","rule":"minimum","message":"-1 is under the minimum 0"}]}
+}
+
 func ExampleClient_Do() {
 	ctx, conn, stop := connect()
 	defer stop()
@@ -325,4 +352,35 @@ func TestThePackageCommentShowsTheExample(t *testing.T) {
 	if !strings.Contains(string(doc), want.String()) {
 		t.Errorf("the package comment does not show\n%s", want.String())
 	}
+}
+
+// The same key leads to the same instance, whoever calls.
+func ExampleWithKey() {
+	ctx, conn, stop := connect()
+	defer stop()
+	for _, id := range []string{"one", "two", "three"} {
+		srv := rpc.NewServer(conn, rpc.ServerConfig{Name: "go.micro.srv.greeter", ID: id})
+		rpc.Handle(srv, "Say.Hello", func(context.Context, *HelloRequest) (*HelloResponse, error) {
+			return &HelloResponse{Msg: id}, nil
+		})
+		if err := srv.Start(ctx); err != nil {
+			panic(err)
+		}
+		defer srv.Stop(ctx)
+	}
+	client := rpc.NewClient(conn, rpc.ClientConfig{Selector: selector.Config{Strategy: selector.ConsistentHash}})
+	defer client.Close(ctx)
+	for _, user := range []string{"John", "Zoe", "Paul", "John"} {
+		res, err := rpc.Call[HelloResponse](ctx, client, "go.micro.srv.greeter", "Say.Hello", &HelloRequest{Name: user}, rpc.WithKey(user))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(user, "is served by", res.Msg)
+	}
+	// Output:
+	// John is served by two
+	// Zoe is served by one
+	// Paul is served by three
+	// John is served by two
 }

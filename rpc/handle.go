@@ -25,11 +25,10 @@ func Handle[Req, Res any](s *Server, method string, f func(context.Context, *Req
 	if f == nil {
 		panic(fmt.Sprintf("rpc: %s.%s: the handler is nil", s.cfg.Name, method))
 	}
-	shape := shapeOf[Req, Res](s, method)
-	strict := isStrict(opts)
+	shape := shapeOf[Req, Res](s, method, opts)
 	s.add(method, func(ctx context.Context, req *Request) (*Response, error) {
 		in := new(Req)
-		if err := s.decode(req, in, shape.requestPlan, strict); err != nil {
+		if err := s.decode(req, in, shape); err != nil {
 			return nil, err
 		}
 		out, err := f(ctx, in)
@@ -43,34 +42,28 @@ func Handle[Req, Res any](s *Server, method string, f func(context.Context, *Req
 	}, shape.request, shape.answer, opts)
 }
 
-// A shape is what registration works out about the types of a method.
+// A shape is what registration works out about the types of a method, and how
+// its requests are read.
 type shape struct {
-	requestPlan codec.Codec
+	requestPlan codec.Codec // that carries the type between mbus programs
 	answerPlan  codec.Codec
 	request     schema.Schema
 	answer      schema.Schema
+	strict      bool
+	checker     *schema.Checker // nil if requests are not validated
 }
 
-func isStrict(opts []HandleOption) bool {
-	var o handleOptions
-	for _, opt := range opts {
-		opt(&o)
-	}
-	return o.strict
-}
-
-// decode reads the body of a request into what in points to, whose type is
-// sent in the codec plan between mbus programs.
-func (s *Server) decode(req *Request, in any, plan codec.Codec, strict bool) error {
-	c, body := req.Codec, req.Body
+// decode reads the body of a request into what in points to.
+func (s *Server) decode(req *Request, in any, shape shape) error {
+	c, body, plan := req.Codec, req.Body, shape.requestPlan
 	switch {
 	case plan == codec.Raw:
 		c = codec.Raw // who asks for bytes gets them as they are
 	case c == codec.Raw:
 		return refusedCodec(c, req.Method)
-	case c == codec.Msgpack && (plan != codec.Msgpack || strict):
+	case c == codec.Msgpack && (plan != codec.Msgpack || shape.strict || shape.checker != nil):
 		// msgpack cannot carry the type, or cannot tell which field it does
-		// not know: JSON can.
+		// not know; and a schema is of JSON.
 		if len(body) > 0 {
 			text, err := codec.Transcode(codec.Msgpack, codec.JSON, body)
 			if err != nil {
@@ -80,10 +73,15 @@ func (s *Server) decode(req *Request, in any, plan codec.Codec, strict bool) err
 		}
 		c = codec.JSON
 	}
+	if shape.checker != nil && c == codec.JSON {
+		if err := check(shape.checker, body); err != nil {
+			return err
+		}
+	}
 	if err := s.plan.Unmarshal(c, body, in); err != nil {
 		return err
 	}
-	if strict && c == codec.JSON && plan != codec.Protobuf && len(body) > 0 {
+	if shape.strict && c == codec.JSON && plan != codec.Protobuf && len(body) > 0 {
 		return knownFields(body, in, req.Method)
 	}
 	return nil

@@ -20,10 +20,9 @@ import (
 // an empty body at the end.
 func HandleStream[In, Out any](s *Server, method string, f func(ctx context.Context, stream *Stream[In, Out]) error, opts ...HandleOption) {
 	checkHandler(s, method, f == nil)
-	shape := shapeOf[In, Out](s, method)
-	strict := isStrict(opts)
+	shape := shapeOf[In, Out](s, method, opts)
 	s.addStream(method, discovery.KindBidi, func(ctx context.Context, raw *RawStream) error {
-		return f(ctx, newServerSide[In, Out](s, raw, RequestFrom(ctx), shape, strict))
+		return f(ctx, newServerSide[In, Out](s, raw, RequestFrom(ctx), shape))
 	}, shape, opts)
 }
 
@@ -33,10 +32,9 @@ func HandleStream[In, Out any](s *Server, method string, f func(ctx context.Cont
 // [HandleStream].
 func HandleServerStream[Req, Res any](s *Server, method string, f func(ctx context.Context, req *Req, send func(*Res) error) error, opts ...HandleOption) {
 	checkHandler(s, method, f == nil)
-	shape := shapeOf[Req, Res](s, method)
-	strict := isStrict(opts)
+	shape := shapeOf[Req, Res](s, method, opts)
 	s.addStream(method, discovery.KindServerStream, func(ctx context.Context, raw *RawStream) error {
-		stream := newServerSide[Req, Res](s, raw, RequestFrom(ctx), shape, strict)
+		stream := newServerSide[Req, Res](s, raw, RequestFrom(ctx), shape)
 		req, err := stream.Recv()
 		if err == io.EOF { //nolint:errorlint // it is never wrapped
 			req, err = new(Req), nil
@@ -54,10 +52,9 @@ func HandleServerStream[Req, Res any](s *Server, method string, f func(ctx conte
 // thing. Else it is like [HandleStream].
 func HandleClientStream[Req, Res any](s *Server, method string, f func(ctx context.Context, in iter.Seq2[*Req, error]) (*Res, error), opts ...HandleOption) {
 	checkHandler(s, method, f == nil)
-	shape := shapeOf[Req, Res](s, method)
-	strict := isStrict(opts)
+	shape := shapeOf[Req, Res](s, method, opts)
 	s.addStream(method, discovery.KindClientStream, func(ctx context.Context, raw *RawStream) error {
-		stream := newServerSide[Req, Res](s, raw, RequestFrom(ctx), shape, strict)
+		stream := newServerSide[Req, Res](s, raw, RequestFrom(ctx), shape)
 		res, err := f(ctx, stream.All())
 		if err != nil {
 			return err
@@ -93,11 +90,11 @@ func (s *Server) addStream(method, kind string, f streamHandler, shape shape, op
 }
 
 // newServerSide makes the typed stream of a handler.
-func newServerSide[In, Out any](s *Server, raw *RawStream, req *Request, shape shape, strict bool) *Stream[In, Out] {
+func newServerSide[In, Out any](s *Server, raw *RawStream, req *Request, shape shape) *Stream[In, Out] {
 	return &Stream[In, Out]{
 		raw: raw,
 		decode: func(c codec.Codec, body []byte, m *In) error {
-			return s.decode(withBody(req, c, body), m, shape.requestPlan, strict)
+			return s.decodeMessage(raw, req, c, body, m, shape)
 		},
 		encode: func(m *Out) (codec.Codec, []byte, error) {
 			res, err := s.encode(req, m, shape.answerPlan)

@@ -259,7 +259,7 @@ func (c *inbound) parsePlain() error {
 // Other spellings of these names are neither obeyed nor passed on.
 func controls(name string) bool {
 	switch name {
-	case wire.HeaderContentType, wire.HeaderTimeout, wire.HeaderID, wire.HeaderConn, wire.HeaderAttempt, wire.HeaderFrom, wire.HeaderStream:
+	case wire.HeaderContentType, wire.HeaderTimeout, wire.HeaderID, wire.HeaderConn, wire.HeaderAttempt, wire.HeaderFrom, wire.HeaderStream, wire.HeaderDepth:
 		return true
 	}
 	return false
@@ -293,6 +293,12 @@ func (c *inbound) control(name, value string) error {
 		c.request.Attempt = int(n)
 	case wire.HeaderFrom:
 		c.request.From = value
+	case wire.HeaderDepth:
+		n, err := strconv.ParseUint(value, 10, 16)
+		if err != nil {
+			return bus.Errorf(bus.InvalidArgument, "%s: want a count", wire.HeaderDepth)
+		}
+		c.request.depth = int(n)
 	case wire.HeaderStream:
 		switch {
 		case value != wire.StreamChunks:

@@ -16,7 +16,7 @@ func (c *inbound) receiveBody(deadline time.Time) error {
 	s := c.ep.srv
 	if total := s.assembling.Add(int64(c.size)); total > maxAssembling {
 		s.assembling.Add(-int64(c.size))
-		return refused(bus.Errorf(bus.ResourceExhausted, "this instance of %s puts together %d MiB of requests already", s.cfg.Name, maxAssembling>>20))
+		return refused(bus.Errorf(bus.ResourceExhausted, "%s puts together %d MiB of requests already", s.named(), maxAssembling>>20))
 	}
 	defer s.assembling.Add(-int64(c.size))
 	ctx, cancel := context.WithDeadline(s.base, deadline)
@@ -83,7 +83,7 @@ func (c *inbound) replyLarge(res *Response) error {
 
 // deadline is how long the call may take.
 func (c *inbound) deadline() time.Time {
-	limit := c.arrived.Add(c.ep.srv.cfg.Timeout)
+	limit := c.arrived.Add(c.ep.timeout())
 	if c.timed {
 		limit = earlier(limit, c.since.Add(c.timeout))
 	}

@@ -11,7 +11,7 @@ import (
 
 func TestServerKeepsThePromisesOfARunner(t *testing.T) {
 	call := func(ctx context.Context, conn *bus.Conn) error {
-		client := rpc.NewClient(conn, rpc.ClientConfig{Retries: -1})
+		client := rpc.NewClient(conn, rpc.ClientConfig{Retries: new(0)})
 		_, err := rpc.Call[HelloResponse](ctx, client, greeter, "Say.Hello", &HelloRequest{Name: "John"})
 		if closing := client.Close(context.WithoutCancel(ctx)); err == nil {
 			err = closing

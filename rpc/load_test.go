@@ -28,7 +28,7 @@ func TestOverloadIsRefusedAndTheDebugMethodsStillAnswer(t *testing.T) {
 			return &HelloResponse{}, nil
 		})
 		serve(t, s)
-		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: -1})
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: new(0)})
 		var ok, refused atomic.Int64
 		var wg sync.WaitGroup
 		for range 1000 {
@@ -101,7 +101,7 @@ func TestStopLosesNoCall(t *testing.T) {
 			return s
 		}
 		servers := []*rpc.Server{start(), start(), start()}
-		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: -1})
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: new(0)})
 		ctx, cancel := context.WithCancel(bustest.Context(t))
 		var calls atomic.Int64
 		var load sync.WaitGroup

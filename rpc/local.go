@@ -48,7 +48,7 @@ func (s *Server) serveHere(ctx context.Context, req *Request) (*Response, *bus.E
 	}
 	c := &local{ep: e, began: time.Now(), request: *req}
 	c.request.Instance = s.id
-	deadline := c.began.Add(s.cfg.Timeout)
+	deadline := c.began.Add(e.timeout())
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
@@ -125,6 +125,10 @@ func asReply(e *bus.Error) *bus.Error {
 	switch e.Code {
 	case bus.PermissionDenied, bus.Unauthenticated:
 		far.End = bus.Refused
+	case bus.ResourceExhausted, bus.Unavailable:
+		if e.Retry != bus.RetryNever {
+			far.End = bus.Refused
+		}
 	case bus.DeadlineExceeded:
 		far.End = bus.Timeout
 	}

@@ -46,7 +46,7 @@ func TestLocalCallsSkipTheBrokerAndNothingElse(t *testing.T) {
 			return nil, ctx.Err()
 		})
 		serve(t, s)
-		client := rpc.NewClient(conn, rpc.ClientConfig{Local: []*rpc.Server{s}, Middleware: []rpc.Middleware{count}, Retries: -1})
+		client := rpc.NewClient(conn, rpc.ClientConfig{Local: []*rpc.Server{s}, Middleware: []rpc.Middleware{count}, Retries: new(0)})
 		spy, err := b.Conn(t).NATS().SubscribeSync("mbus.rpc.>")
 		if err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,6 +23,10 @@ const maxNamed = 20
 // error that says why. A method found on a foreign service is tried there at
 // once.
 func (c *Client) afterNobody(ctx context.Context, p *peer, req *Request, failure *bus.Error, retries int) (again bool, verdict *bus.Error) {
+	if errors.Is(failure, errExcluded) {
+		coming := failure.Code == bus.Unavailable
+		return coming && retries < c.retries(req) && pause(ctx, jitter()), failure
+	}
 	wasForeign := p.foreign.Swap(nil) != nil
 	f := c.diagnose(ctx, p)
 	if ctx.Err() != nil {
@@ -34,7 +39,7 @@ func (c *Client) afterNobody(ctx context.Context, p *peer, req *Request, failure
 		return true, nil
 	}
 	coming, verdict := f.judge(req, failure)
-	if coming && retries < c.cfg.Retries && pause(ctx, jitter()) {
+	if coming && retries < c.retries(req) && pause(ctx, jitter()) {
 		return true, nil
 	}
 	return false, verdict

@@ -12,8 +12,17 @@ import (
 	"github.com/mbus-dev/mbus/bus/wire"
 )
 
-// send sends the request once and waits for the answer.
+// send chooses an instance, if the client does, sends the request once and waits
+// for the answer.
 func (c *Client) send(ctx context.Context, p *peer, req *Request) (*Response, *bus.Error) {
+	if p.choice == nil || req.Instance != "" {
+		return c.deliver(ctx, p, req)
+	}
+	return c.route(ctx, p, req, c.deliver)
+}
+
+// deliver sends the request once and waits for the answer.
+func (c *Client) deliver(ctx context.Context, p *peer, req *Request) (*Response, *bus.Error) {
 	pairs, err := c.control(req)
 	if err != nil {
 		return nil, bus.AsError(err)
@@ -51,6 +60,9 @@ func (c *Client) control(req *Request) ([]wire.Pair, error) {
 	}
 	if req.Attempt > 1 {
 		pairs = append(pairs, wire.Pair{Key: wire.HeaderAttempt, Value: strconv.Itoa(req.Attempt)})
+	}
+	if req.depth > 0 {
+		pairs = append(pairs, wire.Pair{Key: wire.HeaderDepth, Value: strconv.Itoa(req.depth)})
 	}
 	if len(req.Meta) == 0 && req.From == "" && req.ID == "" {
 		return pairs, nil // nothing in it comes from outside

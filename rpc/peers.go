@@ -16,6 +16,7 @@ import (
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/codec"
 	"github.com/mbus-dev/mbus/bus/wire"
+	"github.com/mbus-dev/mbus/discovery/selector"
 )
 
 const (
@@ -34,8 +35,9 @@ const (
 
 // peers are the services that a client has called.
 type peers struct {
-	conn *bus.Conn
-	log  zerolog.Logger
+	conn     *bus.Conn
+	log      zerolog.Logger
+	selector selector.Config // set before the first call
 
 	table atomic.Pointer[map[string]*peer] // copied to be changed
 	mu    sync.Mutex                       // of who changes it
@@ -49,11 +51,14 @@ type peer struct {
 	service string
 	kept    bool // in the table; the facts of a passing peer are not gathered
 
-	subjects atomic.Pointer[map[string]string] // by method; copied to be changed
-	foreign  atomic.Pointer[map[string]string] // subjects of a foreign service, by method
-	answered atomic.Int64                      // when a call was last answered, Unix nanoseconds
-	refused  budget                            // for calls that were turned away
-	silent   budget                            // for calls without an answer
+	subjects  atomic.Pointer[map[string]string] // by method; copied to be changed
+	foreign   atomic.Pointer[map[string]string] // subjects of a foreign service, by method
+	answered  atomic.Int64                      // when a call was last answered, Unix nanoseconds
+	choice    *chooser                          // nil without a Selector
+	refused   budget                            // for calls that were turned away
+	silent    budget                            // for calls without an answer
+	hedged    budget                            // for second copies of slow calls
+	mayRepeat atomic.Pointer[map[string]bool]   // methods that all instances declare idempotent
 	diagnosis
 
 	speaks atomic.Uint32 // the knowledge of the moment, one of unknown…
@@ -70,9 +75,12 @@ type peer struct {
 	again     time.Time // when to ask next
 	stale     bool      // an instance came up while we were asking
 
-	heard    atomic.Int64 // answers so far
-	lastWord atomic.Int64 // when the last came, Unix nanoseconds
-	plain    atomic.Bool  // one of them does not speak frames
+	latencies map[string]*latency // of hedged calls, by method
+
+	heard    atomic.Int64                    // answers so far
+	lastWord atomic.Int64                    // when the last came, Unix nanoseconds
+	plain    atomic.Bool                     // one of them does not speak frames
+	declared atomic.Pointer[map[string]bool] // methods that all of them declare idempotent; nil before the first
 }
 
 const (
@@ -101,6 +109,9 @@ func (p *peers) get(service string) *peer {
 	}
 	one := &peer{conn: p.conn, log: p.log, service: service, kept: len(old) < maxPeers, questions: make(map[*question]struct{})}
 	one.subjects.Store(&map[string]string{})
+	if p.selector.On() {
+		one.choice = newChooser(p.conn, service, p.selector, one.kept)
+	}
 	if !one.kept {
 		return one
 	}
@@ -119,6 +130,9 @@ func (p *peers) close(ctx context.Context) error {
 	defer p.mu.Unlock()
 	var failed error
 	for _, one := range *p.table.Load() {
+		if one.choice != nil {
+			one.choice.close()
+		}
 		if err := one.close(ctx); err != nil {
 			failed = err
 		}
@@ -193,6 +207,7 @@ func (p *peer) forget() {
 	}
 	p.speaks.Store(unknown)
 	p.foreign.Store(nil)
+	p.mayRepeat.Store(nil)
 }
 
 // learn asks every instance for its PING answer, in the background.
@@ -221,6 +236,7 @@ func (p *peer) learn() {
 func (p *peer) ask(now time.Time) {
 	p.heard.Store(0)
 	p.plain.Store(false)
+	p.declared.Store(nil)
 	p.stale = false
 	p.again = now.Add(learnAgain) // unless the question is answered
 	reply, release, err := p.conn.Expect(p.hear)
@@ -248,26 +264,44 @@ func (p *peer) hear(m *nats.Msg) {
 	}
 	p.heard.Add(1)
 	p.lastWord.Store(time.Now().UnixNano())
-	if !p.plain.Load() && !answersFrames(m.Data, p.service) {
-		p.plain.Store(true)
-	}
-}
-
-// answersFrames reads from a PING answer whether the instance speaks frames.
-func answersFrames(data []byte, service string) bool {
-	if len(data) > maxPeerAnswer {
-		return false
-	}
-	var ping struct {
+	var answer struct {
 		Metadata map[string]string `json:"metadata"`
 	}
-	if json.Unmarshal(data, &ping) != nil {
-		return false
+	if len(m.Data) <= maxPeerAnswer {
+		_ = json.Unmarshal(m.Data, &answer) // what cannot be read says nothing
 	}
-	v, err := strconv.Atoi(ping.Metadata["mbus.v"])
+	if !speaksFramesOf(answer.Metadata, p.service) {
+		p.plain.Store(true)
+	}
+	p.declare(answer.Metadata["mbus.idempotent"])
+}
+
+// speaksFramesOf reads from the metadata of a PING answer whether the instance
+// speaks frames.
+func speaksFramesOf(metadata map[string]string, service string) bool {
+	v, err := strconv.Atoi(metadata["mbus.v"])
 	// Frames carry msgpack. Who does not take it is called plainly, in JSON.
-	codecs := strings.Split(ping.Metadata["mbus.codecs"], ",")
-	return err == nil && v >= wire.Version && ping.Metadata["mbus.name"] == service && slices.Contains(codecs, codec.Msgpack.String())
+	codecs := strings.Split(metadata["mbus.codecs"], ",")
+	return err == nil && v >= wire.Version && metadata["mbus.name"] == service && slices.Contains(codecs, codec.Msgpack.String())
+}
+
+// declare notes what one more instance declares to be idempotent.
+func (p *peer) declare(list string) {
+	before := p.declared.Load()
+	all := make(map[string]bool)
+	for method := range strings.SplitSeq(list, ",") {
+		if method != "" && (before == nil || (*before)[method]) {
+			all[method] = true
+		}
+	}
+	p.declared.Store(&all)
+}
+
+// repeatable reports whether every instance is known to declare the method
+// idempotent.
+func (p *peer) repeatable(method string) bool {
+	known := p.mayRepeat.Load()
+	return known != nil && (*known)[method] && p.epoch.Load() == p.conn.Epoch()
 }
 
 // settle draws the conclusion once no more answers come.
@@ -286,6 +320,9 @@ func (p *peer) settle() {
 	p.release = nil
 	if p.heard.Load() > 0 {
 		p.again = time.Time{}
+	}
+	if !p.stale {
+		p.mayRepeat.Store(p.declared.Load())
 	}
 	switch {
 	case p.stale, p.heard.Load() == 0:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/codec"
@@ -22,6 +23,10 @@ type RawStream struct {
 	trail    trailer           // the server's
 	explain  func(error) error // makes the caller's errors say what was called
 	giveUp   func()            // the caller's
+
+	// A message that breaks the schema of its type ends the stream.
+	refusal atomic.Pointer[bus.Error]
+	stop    context.CancelCauseFunc // the server's
 }
 
 // A flow carries the messages of a stream: frames, or the bodies of a caller
@@ -43,6 +48,14 @@ type trailer struct {
 	meta Metadata
 }
 
+// refuse ends the stream on the server's side: its context, what it receives,
+// and with the handler all of it, which the caller learns the reason of.
+func (s *RawStream) refuse(e *bus.Error) {
+	if s.refusal.CompareAndSwap(nil, e) {
+		s.stop(e)
+	}
+}
+
 // Context returns the context of the stream. It ends with the stream.
 func (s *RawStream) Context() context.Context { return s.ctx }
 
@@ -56,12 +69,18 @@ func (s *RawStream) Codec() codec.Codec { return s.codec }
 // as many messages waiting as it takes, until the stream ends. After a good end
 // the error is io.EOF.
 func (s *RawStream) Send(c codec.Codec, body []byte) error {
+	if refusal := s.refusal.Load(); refusal != nil {
+		return refusal
+	}
 	return s.explain(s.flow.Send(s.ctx, uint8(c), body))
 }
 
 // Recv returns the next message. After the last one the error is io.EOF, or why
 // the stream failed. The body belongs to whoever gets it.
 func (s *RawStream) Recv() (codec.Codec, []byte, error) {
+	if refusal := s.refusal.Load(); refusal != nil {
+		return 0, nil, refusal
+	}
 	c, body, err := s.flow.Recv(s.ctx)
 	if err != nil {
 		return 0, nil, s.explain(err)

@@ -60,11 +60,10 @@ func registerMethod(s *Server, typeName string, m reflect.Method, f reflect.Valu
 	if !ok {
 		panic(fmt.Sprintf("rpc: %s.%s has the signature %s; want func(context.Context, *Req) (*Res, error) or func(context.Context, *Req, *Res) error, or one of the shapes of streams", s.cfg.Name, method, t))
 	}
-	shape := newShape(s, method, in, out)
-	strict := isStrict(opts)
+	shape := newShape(s, method, in, out, opts)
 	s.add(method, func(ctx context.Context, req *Request) (*Response, error) {
 		request := reflect.New(in)
-		if err := s.decode(req, request.Interface(), shape.requestPlan, strict); err != nil {
+		if err := s.decode(req, request.Interface(), shape); err != nil {
 			return nil, err
 		}
 		args := []reflect.Value{reflect.ValueOf(ctx), request}
@@ -101,11 +100,11 @@ func shapeOfMethod(t reflect.Type) (in, out reflect.Type, micro, ok bool) {
 	return in.Elem(), out.Elem(), micro, true
 }
 
-func shapeOf[Req, Res any](s *Server, method string) shape {
-	return newShape(s, method, reflect.TypeFor[Req](), reflect.TypeFor[Res]())
+func shapeOf[Req, Res any](s *Server, method string, opts []HandleOption) shape {
+	return newShape(s, method, reflect.TypeFor[Req](), reflect.TypeFor[Res](), opts)
 }
 
-func newShape(s *Server, method string, in, out reflect.Type) shape {
+func newShape(s *Server, method string, in, out reflect.Type, opts []HandleOption) shape {
 	describe := func(what string, t reflect.Type) schema.Schema {
 		d, err := schema.Of(t)
 		if err != nil {
@@ -113,10 +112,15 @@ func newShape(s *Server, method string, in, out reflect.Type) shape {
 		}
 		return d
 	}
-	return shape{
+	o := optionsOf(opts)
+	made := shape{
 		requestPlan: s.plan.For(in), answerPlan: s.plan.For(out),
-		request: describe("request", in), answer: describe("answer", out),
+		request: describe("request", in), answer: describe("answer", out), strict: o.strict,
 	}
+	if o.validate || s.cfg.Validate && !o.exempt {
+		made.checker = checkerOf(s, method, made.requestPlan, made.request)
+	}
+	return made
 }
 
 // planOfType is the codec that carries a T between mbus programs.

@@ -12,15 +12,15 @@ import (
 // A sided is any *Stream, which knows its own types.
 type sided interface {
 	types() (in, out reflect.Type)
-	serverSide(s *Server, raw *RawStream, req *Request, shape shape, strict bool) any
+	serverSide(s *Server, raw *RawStream, req *Request, shape shape) any
 }
 
 func (*Stream[In, Out]) types() (in, out reflect.Type) {
 	return reflect.TypeFor[In](), reflect.TypeFor[Out]()
 }
 
-func (*Stream[In, Out]) serverSide(s *Server, raw *RawStream, req *Request, shape shape, strict bool) any {
-	return newServerSide[In, Out](s, raw, req, shape, strict)
+func (*Stream[In, Out]) serverSide(s *Server, raw *RawStream, req *Request, shape shape) any {
+	return newServerSide[In, Out](s, raw, req, shape)
 }
 
 // registerStream registers one method of a struct that has the shape of a
@@ -63,9 +63,9 @@ func isMessages(t reflect.Type) bool {
 func registerBoth(s *Server, method string, f reflect.Value, opts []HandleOption) {
 	side := reflect.New(f.Type().In(1).Elem()).Interface().(sided)
 	in, out := side.types()
-	shape, strict := newShape(s, method, in, out), isStrict(opts)
+	shape := newShape(s, method, in, out, opts)
 	s.addStream(method, discovery.KindBidi, func(ctx context.Context, raw *RawStream) error {
-		stream := side.serverSide(s, raw, RequestFrom(ctx), shape, strict)
+		stream := side.serverSide(s, raw, RequestFrom(ctx), shape)
 		return errorOf(f.Call([]reflect.Value{reflect.ValueOf(ctx), reflect.ValueOf(stream)})[0])
 	}, shape, opts)
 }
@@ -73,7 +73,7 @@ func registerBoth(s *Server, method string, f reflect.Value, opts []HandleOption
 // registerAnswers registers func(ctx, *Req, func(*Res) error) error.
 func registerAnswers(s *Server, method string, f reflect.Value, opts []HandleOption) {
 	in, send := f.Type().In(1).Elem(), f.Type().In(2)
-	shape, strict := newShape(s, method, in, send.In(0).Elem()), isStrict(opts)
+	shape := newShape(s, method, in, send.In(0).Elem(), opts)
 	s.addStream(method, discovery.KindServerStream, func(ctx context.Context, raw *RawStream) error {
 		open := RequestFrom(ctx)
 		c, body, err := receiveOne(raw)
@@ -81,7 +81,7 @@ func registerAnswers(s *Server, method string, f reflect.Value, opts []HandleOpt
 			return err
 		}
 		req := reflect.New(in)
-		if err := s.decode(withBody(open, c, body), req.Interface(), shape.requestPlan, strict); err != nil {
+		if err := s.decodeMessage(raw, open, c, body, req.Interface(), shape); err != nil {
 			return err
 		}
 		out := reflect.MakeFunc(send, func(args []reflect.Value) []reflect.Value {
@@ -95,7 +95,7 @@ func registerAnswers(s *Server, method string, f reflect.Value, opts []HandleOpt
 func registerRequests(s *Server, method string, f reflect.Value, opts []HandleOption) {
 	messages, out := f.Type().In(1), f.Type().Out(0).Elem()
 	in := messages.In(0).In(0).Elem()
-	shape, strict := newShape(s, method, in, out), isStrict(opts)
+	shape := newShape(s, method, in, out, opts)
 	s.addStream(method, discovery.KindClientStream, func(ctx context.Context, raw *RawStream) error {
 		open := RequestFrom(ctx)
 		all := reflect.MakeFunc(messages, func(args []reflect.Value) []reflect.Value {
@@ -106,7 +106,7 @@ func registerRequests(s *Server, method string, f reflect.Value, opts []HandleOp
 				}
 				req := reflect.New(in)
 				if err == nil {
-					err = s.decode(withBody(open, c, body), req.Interface(), shape.requestPlan, strict)
+					err = s.decodeMessage(raw, open, c, body, req.Interface(), shape)
 				}
 				if err != nil {
 					req = reflect.Zero(req.Type())

@@ -32,8 +32,16 @@ type Request struct {
 	// Attempt counts the tries of this call from 1.
 	Attempt int
 	// Idempotent says that the handler may run twice: a call without an answer
-	// may be tried again. Only the caller's side reads it.
+	// may be tried again. A caller need not say it of a method that declares it.
+	// Only the caller's side reads it, and the next three.
 	Idempotent bool
+	// Retries replaces that of ClientConfig, if it is not nil.
+	Retries *int
+	// Hedge asks for what ClientConfig.Hedge says, for this call.
+	Hedge bool
+	// Key is what the Selector consistent-hash goes by: calls with the same key
+	// go to the same instance. It does not travel.
+	Key string
 	// Stream says that the call opens a stream: Body is empty, and of the
 	// Response only its being there counts. On the server's side middleware
 	// surrounds the whole stream, on the caller's side its opening.
@@ -43,6 +51,8 @@ type Request struct {
 	// and that this is worth telling.
 	cancellable bool
 	timeout     time.Duration // of WithTimeout
+	depth       int           // how many calls it stands in
+	tried       *tried        // where the call has been, with a Selector; its copies share it
 }
 
 // Clone returns a copy that shares nothing with r.

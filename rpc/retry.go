@@ -53,6 +53,7 @@ func (c *Client) try(ctx context.Context, p *peer, req *Request, send sender) (*
 			p.seen()
 			p.refused.earn()
 			p.silent.earn()
+			p.hedged.earn()
 			return res, nil
 		}
 		switch failure.End {
@@ -62,7 +63,7 @@ func (c *Client) try(ctx context.Context, p *peer, req *Request, send sender) (*
 			}
 		case bus.Refused:
 			after, _ := failure.Retry.After()
-			if failure.Retry == bus.RetryNever || retries >= c.cfg.Retries || !p.refused.take(refusedCost, refusedBurst) || !pause(ctx, max(after, jitter())) {
+			if failure.Retry == bus.RetryNever || retries >= c.retries(req) || !p.refused.take(refusedCost, refusedBurst) || !pause(ctx, max(after, jitter())) {
 				return nil, failure
 			}
 		case bus.Handler:
@@ -100,10 +101,13 @@ func pause(ctx context.Context, d time.Duration) bool {
 // insist is try for a request that may run twice: after each quarter of the time
 // (with three retries) without an answer it sends another one, to whichever
 // instance the bus chooses, and takes the first answer. The earlier ones go on,
-// so that a slow answer is not lost; the later ones come out of a budget.
+// so that a slow answer is not lost; the later ones come out of a budget. A
+// hedged request is sent a second time sooner, when it is slower than most. The
+// copies that were not needed are cancelled.
 func (c *Client) insist(ctx context.Context, p *peer, req *Request) (*Response, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	results := make(chan outcome)
+	most := 1 + c.retries(req)
 	sent, waiting := 0, 0
 	launch := func() {
 		sent++
@@ -115,6 +119,7 @@ func (c *Client) insist(ctx context.Context, p *peer, req *Request) (*Response, 
 			results <- outcome{res, failure}
 		}()
 	}
+	began := time.Now()
 	launch()
 	defer func() {
 		cancel()
@@ -122,21 +127,36 @@ func (c *Client) insist(ctx context.Context, p *peer, req *Request) (*Response, 
 			<-results
 		}
 	}()
-	tick, stop := ticker(ctx, c.cfg.Retries+1)
+	tick, stop := ticker(ctx, most)
 	defer stop()
+	var usual *latency
+	var slow <-chan time.Time
+	if c.hedges(req) {
+		usual = p.latency(req.Method)
+		timer, stop := usual.slow()
+		defer stop()
+		slow = timer
+	}
 	var first *bus.Error
 	for {
 		select {
+		case <-slow:
+			slow = nil
+			if p.hedged.take(refusedCost, refusedBurst) {
+				most++
+				launch()
+			}
 		case <-tick:
-			if sent <= c.cfg.Retries && p.silent.take(silentCost, silentBurst) {
+			if sent < most && p.silent.take(silentCost, silentBurst) {
 				launch()
 			}
 		case o := <-results:
 			waiting--
 			if o.failure == nil {
+				usual.add(time.Since(began))
 				return o.res, nil
 			}
-			if waiting == 0 && isLost(o.failure) && sent <= c.cfg.Retries && p.silent.take(silentCost, silentBurst) {
+			if waiting == 0 && isLost(o.failure) && sent < most && p.silent.take(silentCost, silentBurst) {
 				launch()
 				continue
 			}
@@ -174,7 +194,7 @@ func ticker(ctx context.Context, parts int) (<-chan time.Time, func()) {
 func (c *Client) tryThroughLoss(ctx context.Context, p *peer, req *Request) (*Response, *bus.Error) {
 	for retries := 0; ; retries++ {
 		res, failure := c.try(ctx, p, req, c.send)
-		if failure == nil || failure.End != bus.Broker || retries >= c.cfg.Retries {
+		if failure == nil || failure.End != bus.Broker || retries >= c.retries(req) {
 			return res, failure
 		}
 		if awaitBroker(ctx, c.conn) != nil {

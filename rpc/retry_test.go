@@ -136,11 +136,114 @@ func TestASlowAnswerOfAnIdempotentCallIsNotLost(t *testing.T) {
 	})
 }
 
+// Each instance refuses every call, safely.
+func TestRetriesCanBeChosenAndZeroMeansZero(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		var ran atomic.Int64
+		s := newGreeter(b.Conn(t))
+		rpc.Handle(s, "Say.Hello", func(context.Context, *HelloRequest) (*HelloResponse, error) {
+			ran.Add(1)
+			e := bus.Errorf(bus.ResourceExhausted, "full")
+			e.Retry = bus.RetrySafe
+			return nil, e
+		})
+		serve(t, s)
+		conn := b.Conn(t)
+		for _, row := range []struct {
+			name string
+			cfg  rpc.ClientConfig
+			opts []rpc.CallOption
+			want int64
+		}{
+			{name: "usually", want: 4},
+			{name: "none by the client", cfg: rpc.ClientConfig{Retries: new(0)}, want: 1},
+			{name: "none by the call", opts: []rpc.CallOption{rpc.WithRetries(0)}, want: 1},
+			{name: "the call decides", cfg: rpc.ClientConfig{Retries: new(0)}, opts: []rpc.CallOption{rpc.WithRetries(2)}, want: 3},
+			{name: "less than none", opts: []rpc.CallOption{rpc.WithRetries(-1)}, want: 1},
+		} {
+			ran.Store(0)
+			err := sayHello(bustest.Context(t), rpc.NewClient(conn, row.cfg), row.opts...)
+			wantError(t, err, bus.ResourceExhausted, bus.Refused)
+			if ran.Load() != row.want {
+				t.Errorf("%s: sent %d times, want %d", row.name, ran.Load(), row.want)
+			}
+		}
+	})
+}
+
+// A call without an answer is sent again if the method declares that it may run
+// twice on every instance, without a word of the caller.
+func TestAMethodDeclaresThatItsCallsMayRunTwice(t *testing.T) {
+	for _, row := range []struct {
+		name          string
+		first, second []rpc.HandleOption // of the two instances
+		repeated      bool
+	}{
+		{"both declare it", []rpc.HandleOption{rpc.Idempotent()}, []rpc.HandleOption{rpc.Idempotent()}, true},
+		{"one does", []rpc.HandleOption{rpc.Idempotent()}, nil, false},
+		{"none does", nil, nil, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+				var ran atomic.Int64
+				slow := func(ctx context.Context, _ *HelloRequest) (*HelloResponse, error) {
+					ran.Add(1)
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				for _, opts := range [][]rpc.HandleOption{row.first, row.second} {
+					s := newGreeter(b.Conn(t))
+					rpc.Handle(s, "Say.Hello", slow, opts...)
+					rpc.Handle(s, "Say.Other", hello)
+					serve(t, s)
+				}
+				client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
+				if _, err := rpc.Call[HelloResponse](bustest.Context(t), client, greeter, "Say.Other", nil); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second) // the client asks what they are
+				wantError(t, sayHello(bustest.Context(t), client), bus.DeadlineExceeded, bus.Timeout)
+				if repeated := ran.Load() > 1; repeated != row.repeated {
+					t.Errorf("the handlers ran %d times", ran.Load())
+				}
+				time.Sleep(time.Second)
+			})
+		})
+	}
+}
+
+func TestAContractSaysThatCallsMayRunTwiceAndHowLongTheyTake(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		contract := rpc.Method[HelloRequest, HelloResponse]{Service: greeter, Name: "Say.Hello", Idempotent: true, Timeout: 2 * time.Second}
+		var ran atomic.Int64
+		s := newGreeter(b.Conn(t))
+		contract.Handle(s, func(ctx context.Context, _ *HelloRequest) (*HelloResponse, error) {
+			ran.Add(1)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		serve(t, s)
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
+		began := time.Now()
+		_, err := contract.Call(t.Context(), client, &HelloRequest{})
+		wantError(t, err, bus.DeadlineExceeded, bus.Timeout)
+		if took := time.Since(began); took != 2*time.Second || ran.Load() != 4 {
+			t.Errorf("took %v, ran %d times, want 2s and 4 times", took, ran.Load())
+		}
+		began = time.Now()
+		_, err = contract.Call(t.Context(), client, &HelloRequest{}, rpc.WithTimeout(time.Second))
+		wantError(t, err, bus.DeadlineExceeded, bus.Timeout)
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("with a timeout of its own it took %v, want 1s", took)
+		}
+	})
+}
+
 func TestARetryThatIsSafeBelowIsNotSafeAbove(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		var ran atomic.Int64
 		conn := b.Conn(t)
-		inner := rpc.NewClient(conn, rpc.ClientConfig{Retries: -1})
+		inner := rpc.NewClient(conn, rpc.ClientConfig{Retries: new(0)})
 		s := newGreeter(conn)
 		rpc.Handle(s, "Say.Hello", func(ctx context.Context, _ *HelloRequest) (*HelloResponse, error) {
 			ran.Add(1) // with an effect that must happen once
@@ -162,40 +265,5 @@ func TestARetryThatIsSafeBelowIsNotSafeAbove(t *testing.T) {
 			t.Errorf("the handler ran %d times, the error says retry %v", ran.Load(), e.Retry)
 		}
 		time.Sleep(time.Second)
-	})
-}
-
-func TestACancelReachesTheEndOfAChain(t *testing.T) {
-	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
-		ended := make(chan time.Time, 3)
-		next := map[string]string{"a": "b", "b": "c"}
-		for _, name := range []string{"a", "b", "c"} {
-			conn := b.Conn(t)
-			inner := rpc.NewClient(conn, rpc.ClientConfig{})
-			s := rpc.NewServer(conn, rpc.ServerConfig{Name: name})
-			rpc.Handle(s, "Do", func(ctx context.Context, _ *struct{}) (*struct{}, error) {
-				defer func() { ended <- time.Now() }()
-				if next[name] != "" {
-					return rpc.Call[struct{}](ctx, inner, next[name], "Do", nil)
-				}
-				<-ctx.Done()
-				return nil, ctx.Err()
-			})
-			serve(t, s)
-		}
-		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
-		for range 3 {
-			ctx, cancel := context.WithCancel(bustest.Context(t))
-			time.AfterFunc(time.Second, cancel)
-			gaveUp := time.Now().Add(time.Second)
-			_, err := rpc.Call[struct{}](ctx, client, "a", "Do", nil)
-			wantError(t, err, bus.Canceled, bus.Cancelled)
-			for range 3 {
-				if late := (<-ended).Sub(gaveUp); late > 50*time.Millisecond {
-					t.Errorf("a handler ended %v after the caller", late)
-				}
-			}
-			time.Sleep(time.Second)
-		}
 	})
 }

@@ -60,8 +60,12 @@ type ServerConfig struct {
 	// answer that travels in parts. 0 means 64 MiB.
 	MaxBody int
 	// Timeout is the most time that one call gets, whatever its caller asks
-	// for. 0 means 30 s. Streams have no such limit.
+	// for. 0 means 30 s. Streams have no such limit. [TimeLimit] sets another
+	// for one endpoint.
 	Timeout time.Duration
+	// Validate checks the requests of all typed methods, as [Validate] does those
+	// of one.
+	Validate bool
 	// Middleware wraps every handler; the first is the outermost.
 	Middleware []Middleware
 	// BeatInterval is the time between the heartbeats in discovery. 0 means the

@@ -119,6 +119,9 @@ func (s *Server) awaitEmpty(ctx context.Context) int64 {
 	}
 }
 
+// named is how errors name this server: who is refused wants to know by whom.
+func (s *Server) named() string { return "instance " + s.id + " of " + s.cfg.Name }
+
 // enter admits a call, or says why not. Who was admitted calls leave.
 func (s *Server) enter(e *endpoint) *bus.Error {
 	n, limit, what := &s.atWork, int64(s.cfg.Concurrency), "calls at work"
@@ -131,17 +134,17 @@ func (s *Server) enter(e *endpoint) *bus.Error {
 	switch {
 	case s.closed.Load():
 		s.leave(e)
-		return refused(bus.Errorf(bus.Unavailable, "this instance of %s has stopped", s.cfg.Name))
+		return refused(bus.Errorf(bus.Unavailable, "%s has stopped", s.named()))
 	case now > limit:
 		s.leave(e)
-		return refused(bus.Errorf(bus.ResourceExhausted, "this instance of %s has %d %s, the most it takes", s.cfg.Name, limit, what))
+		return refused(bus.Errorf(bus.ResourceExhausted, "%s has %d %s, the most it takes", s.named(), limit, what))
 	}
 	return nil
 }
 
 // stoodStill refuses a call of which nobody knows how long it has waited.
 func (s *Server) stoodStill() *bus.Error {
-	return refused(bus.Errorf(bus.Unavailable, "this instance of %s stood still for a while, and the call may be too old; send it again", s.cfg.Name))
+	return refused(bus.Errorf(bus.Unavailable, "%s stood still for a while, and the call may be too old; send it again", s.named()))
 }
 
 func (s *Server) leave(e *endpoint) {

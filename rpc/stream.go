@@ -35,7 +35,7 @@ func (s *Stream[In, Out]) Send(m *Out) error {
 
 // Recv returns the next message. After the last one the error is io.EOF, or why
 // the stream failed. A message that cannot be decoded is an error, and the
-// stream goes on.
+// stream goes on, unless the service validates: see [Validate].
 func (s *Stream[In, Out]) Recv() (*In, error) {
 	c, body, err := s.raw.Recv()
 	if err != nil {

@@ -508,7 +508,7 @@ func TestCallsAndStreamsAreToldApart(t *testing.T) {
 func TestStreamsAreBounded(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		serveLab(t, b.Conn(t), func(c *rpc.ServerConfig) { c.Streams, c.Concurrency = 2, 1 })
-		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: -1})
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: new(0)})
 		first := openChat(t, client)
 		second := openChat(t, client)
 		_, err := rpc.OpenStream[Text, Text](bustest.Context(t), client, lab, "Lab.Chat")

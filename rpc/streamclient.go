@@ -59,18 +59,24 @@ func (c *Client) openStream(ctx context.Context, req *Request, o opening) (*RawS
 	if !req.Codec.Valid() {
 		req.Codec = codec.JSON
 	}
-	req.Attempt = 1
+	req.Attempt, req.tried = 1, c.newTried()
 	c.inherit(ctx, req)
+	if req.depth > maxDepth {
+		return nil, c.explain(tooDeep(req), req, start)
+	}
 	life, giveUp := context.WithCancel(ctx)
 	var open *clientStream
 	try := chain(func(ctx context.Context, req *Request) (*Response, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		_, failure := c.try(ctx, c.peers.get(req.Service), req, func(ctx context.Context, p *peer, req *Request) (*Response, *bus.Error) {
+		once := func(ctx context.Context, p *peer, req *Request) (*Response, *bus.Error) {
 			var failure *bus.Error
 			open, failure = c.openOnce(ctx, life, giveUp, p, req, o)
 			return &Response{}, failure
+		}
+		_, failure := c.try(ctx, c.peers.get(req.Service), req, func(ctx context.Context, p *peer, req *Request) (*Response, *bus.Error) {
+			return c.route(ctx, p, req, once)
 		})
 		return &Response{Codec: req.Codec}, orNil(failure)
 	}, c.cfg.Middleware)

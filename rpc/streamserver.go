@@ -75,7 +75,7 @@ func (s *Server) receiveUplink(m *nats.Msg) {
 	}
 	// A stream that is over. Who still asks for it is told.
 	if t := wire.TypeOf(m.Data); (t == wire.FramePing || t == wire.FrameData) && wire.ReplyAllowed(m.Reply) {
-		e := bus.Errorf(bus.Unavailable, "this instance of %s does not know the stream", s.cfg.Name)
+		e := bus.Errorf(bus.Unavailable, "%s does not know the stream", s.named())
 		f := wire.Frame{Type: wire.FrameCancel, Payload: e.AppendFrame(nil, 0)}
 		_ = s.conn.Publish(s.life, m.Reply, "", nil, wire.AppendFrame(nil, &f)) // it asks again
 	}
@@ -178,7 +178,7 @@ func (s *serverStream) stopped(ctx context.Context) {
 // ended is what the end of a stream's context means to its caller.
 func (s *Server) ended(err error) *bus.Error {
 	if errors.Is(err, errStopped) {
-		return bus.Errorf(bus.Unavailable, "this instance of %s has stopped; open the stream again", s.cfg.Name)
+		return bus.Errorf(bus.Unavailable, "%s has stopped; open the stream again", s.named())
 	}
 	return nil
 }
@@ -215,10 +215,10 @@ func (c *inbound) serveStream() {
 	}
 	c.request.Stream = true
 	life, end := context.WithCancelCause(s.base)
-	if c.timed {
-		limited, cancel := context.WithDeadline(life, c.since.Add(c.timeout))
+	if limit, limited := c.streamDeadline(); limited {
+		ctx, cancel := context.WithDeadline(life, limit)
 		defer cancel()
-		life = limited
+		life = ctx
 	}
 	defer end(errReturned)
 	ctx := &streamContext{Context: life, request: &c.request}
@@ -249,9 +249,21 @@ func (c *inbound) serveStream() {
 	returned = true
 }
 
+// streamDeadline is when the stream must be over, if ever.
+func (c *inbound) streamDeadline() (limit time.Time, limited bool) {
+	own := c.ep.opts.timeLimit
+	switch {
+	case c.timed && own > 0:
+		return earlier(c.since.Add(c.timeout), c.arrived.Add(own)), true
+	case c.timed:
+		return c.since.Add(c.timeout), true
+	}
+	return c.arrived.Add(own), own > 0
+}
+
 // connect makes the flow of a stream and returns what ends it.
 func (c *inbound) connect(ctx *streamContext, end context.CancelCauseFunc) (func(*bus.Error), error) {
-	raw := &RawStream{ctx: ctx, codec: c.request.Codec, instance: c.ep.srv.id, explain: unexplained}
+	raw := &RawStream{ctx: ctx, codec: c.request.Codec, instance: c.ep.srv.id, explain: unexplained, stop: end}
 	ctx.stream = raw
 	if !c.framed {
 		p := c.newPlainFlow(end)
@@ -282,7 +294,11 @@ func (f streamHandler) handle(ctx context.Context, _ *Request) (*Response, error
 	if s == nil {
 		return nil, bus.Errorf(bus.Internal, "a stream without a flow")
 	}
-	if err := f(ctx, s); err != nil && err != io.EOF { //nolint:errorlint // it is never wrapped
+	err := f(ctx, s)
+	if refusal := s.refusal.Load(); refusal != nil {
+		return nil, refusal
+	}
+	if err != nil && err != io.EOF { //nolint:errorlint // it is never wrapped
 		return nil, err
 	}
 	return &Response{Codec: codec.JSON}, nil

@@ -48,6 +48,7 @@
 //	Mbus-Attempt             | request | decimal, ≥ 1               | which attempt this is                | 1
 //	Mbus-From                | request | service name               | the caller as it calls itself        | unknown
 //	Mbus-Stream              | request | "chunks"                   | the answer may come in parts, frames | the answer is one message
+//	Mbus-Depth               | request | decimal, ≥ 0               | how many calls this one stands in    | 0
 //	traceparent, tracestate  | request | W3C Trace Context          | the caller's span                    | no trace
 //	baggage                  | request | W3C Baggage                | the trace's baggage                  | none
 //	Nats-Service-Error       | reply   | text                       | message of the error                 | with the next: not an error

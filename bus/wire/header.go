@@ -19,6 +19,7 @@ const (
 	HeaderAttempt     = "Mbus-Attempt"
 	HeaderFrom        = "Mbus-From"
 	HeaderStream      = "Mbus-Stream"
+	HeaderDepth       = "Mbus-Depth"
 
 	HeaderError            = "Mbus-Error"
 	HeaderRetry            = "Mbus-Retry"

@@ -17,14 +17,12 @@ import (
 // Service is the name of the lab on the bus.
 const Service = "go.micro.srv.lab"
 
-// maxBig is the most that Lab.Big makes.
-const maxBig = 64 << 20
-
-// The messages of the lab.
+// The messages of the lab. Their tags say what the service takes; it validates
+// every request, so its methods need not.
 type (
 	// A SleepRequest says for how many milliseconds.
 	SleepRequest struct {
-		MS int64 `json:"ms"`
+		MS int64 `json:"ms" jsonschema:"minimum=0,maximum=60000"`
 	}
 	// A FailRequest is the error that is wanted: one of the thirteen code names,
 	// and what to say.
@@ -34,7 +32,7 @@ type (
 	}
 	// A BigRequest says how many bytes.
 	BigRequest struct {
-		Bytes int `json:"bytes"`
+		Bytes int `json:"bytes" jsonschema:"minimum=0,maximum=67108864"`
 	}
 	// A BigResponse has as many ASCII characters.
 	BigResponse struct {
@@ -42,8 +40,8 @@ type (
 	}
 	// A CountRequest says how far, and how many milliseconds lie between.
 	CountRequest struct {
-		N          int64 `json:"n"`
-		IntervalMS int64 `json:"interval_ms"`
+		N          int64 `json:"n"           jsonschema:"minimum=0"`
+		IntervalMS int64 `json:"interval_ms" jsonschema:"minimum=0,maximum=60000"`
 	}
 	// A Number is one step of Lab.Count.
 	Number struct {
@@ -80,9 +78,6 @@ type Lab struct{}
 
 // Sleep answers after a while, or gives up with its caller.
 func (*Lab) Sleep(ctx context.Context, req *SleepRequest) (*Nothing, error) {
-	if req.MS < 0 {
-		return nil, bus.Errorf(bus.InvalidArgument, "ms: %d is negative", req.MS)
-	}
 	return &Nothing{}, pause(ctx, req.MS)
 }
 
@@ -115,17 +110,11 @@ func (*Lab) Panic(context.Context, *Nothing) (*Nothing, error) {
 
 // Big answers with a string of the given length.
 func (*Lab) Big(_ context.Context, req *BigRequest) (*BigResponse, error) {
-	if req.Bytes < 0 || req.Bytes > maxBig {
-		return nil, bus.Errorf(bus.InvalidArgument, "bytes: %d is not between 0 and %d", req.Bytes, maxBig)
-	}
 	return &BigResponse{Data: strings.Repeat("x", req.Bytes)}, nil
 }
 
 // Count streams the numbers from 0 to n-1.
 func (*Lab) Count(ctx context.Context, req *CountRequest, send func(*Number) error) error {
-	if req.N < 0 || req.IntervalMS < 0 {
-		return bus.Errorf(bus.InvalidArgument, "n and interval_ms must not be negative: %d, %d", req.N, req.IntervalMS)
-	}
 	for i := range req.N {
 		if i > 0 && req.IntervalMS > 0 {
 			if err := pause(ctx, req.IntervalMS); err != nil {
@@ -173,8 +162,7 @@ func echo(_ context.Context, req *rpc.Request) (*rpc.Response, error) {
 }
 
 func pause(ctx context.Context, ms int64) error {
-	// Longer than a month does not fit a duration of the clock.
-	timer := time.NewTimer(time.Duration(min(ms, 1<<31)) * time.Millisecond)
+	timer := time.NewTimer(time.Duration(ms) * time.Millisecond)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -184,6 +172,9 @@ func pause(ctx context.Context, ms int64) error {
 	}
 }
 
+// longest is the time that a call gets here: more than Lab.Sleep takes.
+const longest = 90 * time.Second
+
 // NewServer makes a lab on conn. cfg may leave its name and version out.
 func NewServer(conn *bus.Conn, cfg rpc.ServerConfig) *rpc.Server {
 	if cfg.Name == "" {
@@ -192,8 +183,11 @@ func NewServer(conn *bus.Conn, cfg rpc.ServerConfig) *rpc.Server {
 	if cfg.Version == "" {
 		cfg.Version = "1.0.0"
 	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = longest
+	}
 	srv := rpc.NewServer(conn, cfg)
 	srv.HandleRaw("Lab.Echo", echo, rpc.Describe("Answers its request, whatever JSON it is."), rpc.Idempotent())
-	rpc.Register(srv, new(Lab))
+	rpc.Register(srv, new(Lab), rpc.Validate())
 	return srv
 }

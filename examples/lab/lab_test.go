@@ -2,6 +2,7 @@ package lab_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -34,7 +35,7 @@ func start(t *testing.T, b *bustest.Bus, change ...func(*rpc.ServerConfig)) *rpc
 			t.Error(err)
 		}
 	})
-	return rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: -1})
+	return rpc.NewClient(b.Conn(t), rpc.ClientConfig{Retries: new(0)})
 }
 
 // Every error has one of thirteen codes. It has the same name in Go, in the
@@ -90,6 +91,27 @@ func TestACodeThatDoesNotExistIsNamedWithThoseThatDo(t *testing.T) {
 		_, err := lab.Fail.Call(bustest.Context(t), start(t, b), &lab.FailRequest{Code: "oops"})
 		if !errors.Is(err, bus.InvalidArgument) || !strings.Contains(err.Error(), "data_loss") {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestTheLabSaysWhichFieldIsWrong(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		ctx, client := bustest.Context(t), start(t, b)
+		for method, row := range map[string]struct{ body, want string }{
+			"Lab.Sleep": {`{"ms":-1}`, "ms: -1 is under the minimum 0"},
+			"Lab.Big":   {`{"bytes":67108865}`, "bytes: 67108865 is over the maximum 67108864"},
+			"Lab.Fail":  {`{"code":5}`, "code: a string is wanted, got a number"},
+		} {
+			_, err := rpc.Call[lab.Nothing](ctx, client, lab.Service, method, json.RawMessage(row.body))
+			if want := lab.Service + "." + method + ": invalid_argument: " + row.want; err == nil || err.Error() != want {
+				t.Errorf("got %v, want %s", err, want)
+			}
+		}
+		for _, err := range rpc.CallStream[lab.Number](ctx, client, lab.Service, "Lab.Count", &lab.CountRequest{N: -1}) {
+			if !errors.Is(err, bus.InvalidArgument) {
+				t.Errorf("Lab.Count: %v", err)
+			}
 		}
 	})
 }

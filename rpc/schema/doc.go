@@ -43,6 +43,13 @@
 // Bodies are canonical: equal types give equal bytes in every process, keys stand in the order they are declared, and
 // the hash is of these bytes. A body that came from elsewhere is checked with [Verify] before it is believed.
 //
+// # Checking
+//
+// [Compile] prepares a schema and [Checker.Check] holds messages against it, names what is wrong and where, and stops
+// after [MaxProblems]. It reads the text as it stands, without building anything of it: a body made to hurt costs time in
+// proportion to its length. Numbers are compared exactly, however long. A field whose name differs from a known one only
+// in case is refused, because encoding/json would read it past the schema.
+//
 // # Limits
 //
 // A body has at most [MaxBody] bytes; a [Set] holds at most [MaxSet] schemas in [MaxSetBytes]. Skeleton and Fields read

@@ -131,3 +131,30 @@ func ExampleSet() {
 	fmt.Println(ok, schema.Verify(hash, body), len(set.Hashes()))
 	// Output: true <nil> 1
 }
+
+// A message is held against the schema of its type.
+func ExampleChecker_Check() {
+	type Order struct {
+		Name  string    `json:"name" jsonschema:"required,minLength=1"`
+		Price []float64 `json:"price" jsonschema:"maximum=10"`
+	}
+	s, err := schema.For[Order]()
+	if err != nil {
+		panic(err)
+	}
+	c, err := schema.Compile(s.Body)
+	if err != nil {
+		panic(err)
+	}
+	for _, p := range c.Check([]byte(`{"name":"","price":[1,12.5]}`)) {
+		fmt.Println(p)
+	}
+	for _, p := range c.Check([]byte(`{"NAME":"x"}`)) {
+		fmt.Println(p.Field, p.Rule)
+	}
+	// Output:
+	// name: at least 1 character is wanted, got 0
+	// price[1]: 12.5 is over the maximum 10
+	// /NAME case
+	// /name required
+}

@@ -95,7 +95,7 @@ func Verify(hash string, body []byte) error {
 }
 
 func tooLarge(title string) Schema {
-	root := newObject("$schema", Dialect, "$comment", "this type is too large to describe: any value is accepted here")
+	root := newObject("$schema", Dialect, "$comment", tooLargeComment)
 	if title != "" {
 		root.set("title", title)
 	}

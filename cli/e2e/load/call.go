@@ -147,7 +147,11 @@ func dial(ctx context.Context, s settings) (caller, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	client := rpc.NewClient(conn, rpc.ClientConfig{Retries: s.retries})
+	cfg := rpc.ClientConfig{}
+	if s.retries != 0 {
+		cfg.Retries = &s.retries
+	}
+	client := rpc.NewClient(conn, cfg)
 	end := func() {
 		short, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
