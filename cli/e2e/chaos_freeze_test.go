@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -20,14 +21,15 @@ const (
 )
 
 // silenced checks what calls see of an instance that fell silent at one moment
-// and was back at another. plain may not run twice, again may.
-func silenced(l *lab, what, how string, at, back time.Time, plain, again history) {
+// and was back at another; noticed is the time after which nothing goes to it.
+// plain may not run twice, again may.
+func silenced(l *lab, what, how string, noticed time.Duration, at, back time.Time, plain, again history) {
 	l.t.Helper()
 	book := l.ledger()
-	toIt := routedTo(plain, at.Add(cutAfter))
-	report(l.t, what+": none routed to it more than 3 s later", len(toIt.calls) == 0, how, "%d of %d %s",
-		len(toIt.calls), len(plain.dueBetween(at.Add(cutAfter), back).calls), toIt.list())
-	window := plain.dueBetween(at, at.Add(cutAfter))
+	toIt := routedTo(plain, at.Add(noticed))
+	report(l.t, fmt.Sprintf("%s: none routed to it more than %v later", what, noticed), len(toIt.calls) == 0, how, "%d of %d %s",
+		len(toIt.calls), len(plain.dueBetween(at.Add(noticed), back).calls), toIt.list())
+	window := plain.dueBetween(at, at.Add(noticed))
 	// A third of 1,500 calls by chance: five standard deviations are 6 %.
 	share := float64(len(window.failed().calls)) / float64(len(window.calls))
 	report(l.t, what+": at most a third of the calls before that fail", share <= 1.0/3+0.06, how,
@@ -101,7 +103,7 @@ func TestChaosFreeze(t *testing.T) {
 		workers[i].signal(t, syscall.SIGCONT)
 		l.event("%s goes on", ids[i])
 		l.pass(backWithin + time.Second)
-		silenced(l, "SIGSTOP", "SIGSTOP", at, back, plain.end(), again.end())
+		silenced(l, "SIGSTOP", "SIGSTOP", cutAfter, at, back, plain.end(), again.end())
 		rejoins(l, "SIGSTOP", "SIGSTOP", ids[i], back)
 		stopAll(t, workers...)
 	}
