@@ -87,24 +87,37 @@ func (l *lab) silenceLoads() (plain, again *generator) {
 // later: the broker is the only one that can tell.
 func TestChaosFreeze(t *testing.T) {
 	for range faults(t, 1, 3) {
-		l := openLab(t, startNode(t, "--ephemeral"))
-		ids := []string{"a", "b", "c"}
-		var workers []*process
-		for _, id := range ids {
-			workers = append(workers, l.worker(id))
-		}
-		plain, again := l.silenceLoads()
-		i := l.random.IntN(len(ids))
-		at := time.Now()
-		workers[i].signal(t, syscall.SIGSTOP)
-		l.event("%s was stopped", ids[i])
-		l.pass(silence)
-		back := time.Now()
-		workers[i].signal(t, syscall.SIGCONT)
-		l.event("%s goes on", ids[i])
-		l.pass(backWithin + time.Second)
-		silenced(l, "SIGSTOP", "SIGSTOP", cutAfter, at, back, plain.end(), again.end())
-		rejoins(l, "SIGSTOP", "SIGSTOP", ids[i], back)
-		stopAll(t, workers...)
+		unlessStill(func(last bool) bool { return freeze(t, last) })
 	}
+}
+
+func freeze(t *testing.T, last bool) bool {
+	t.Helper()
+	l := openLab(t, startNode(t, "--ephemeral"))
+	ids := []string{"a", "b", "c"}
+	var workers []*process
+	for _, id := range ids {
+		workers = append(workers, l.worker(id))
+	}
+	still := l.beat()
+	plain, again := l.silenceLoads()
+	i := l.random.IntN(len(ids))
+	at := time.Now()
+	workers[i].signal(t, syscall.SIGSTOP)
+	l.event("%s was stopped", ids[i])
+	l.pass(silence)
+	back := time.Now()
+	workers[i].signal(t, syscall.SIGCONT)
+	l.event("%s goes on", ids[i])
+	l.pass(backWithin + time.Second)
+	h, repeated := plain.end(), again.end()
+	if still() && !last {
+		t.Log("the machine stood still; once more")
+		stopAll(t, workers...)
+		return false
+	}
+	silenced(l, "SIGSTOP", "SIGSTOP", cutAfter, at, back, h, repeated)
+	rejoins(l, "SIGSTOP", "SIGSTOP", ids[i], back)
+	stopAll(t, workers...)
+	return true
 }

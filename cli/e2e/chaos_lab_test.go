@@ -96,6 +96,44 @@ func (l *lab) event(format string, args ...any) {
 // pass lets time pass while the load runs.
 func (l *lab) pass(d time.Duration) { <-time.After(d) }
 
+// standstill is the longest time that this process has not been let run before a
+// measurement of seconds is void: it was the machine that was silent.
+const standstill = 400 * time.Millisecond
+
+// unlessStill repeats a round, twice at most, in which the machine stood still.
+// A round returns false, without a verdict, if it was void; the last must not.
+func unlessStill(round func(last bool) bool) {
+	for n := 1; !round(n == 3); n++ {
+	}
+}
+
+// beat measures how long this process is kept from running until it is asked.
+func (l *lab) beat() (void func() bool) {
+	quit, worst := make(chan struct{}), make(chan time.Duration, 1)
+	go func() { // ends when it is asked, or with the test
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		last, most := time.Now(), time.Duration(0)
+		for {
+			select {
+			case <-tick.C:
+			case <-quit:
+				worst <- most
+				return
+			case <-l.t.Context().Done():
+				return
+			}
+			most, last = max(most, time.Since(last)), time.Now()
+		}
+	}()
+	return func() bool {
+		close(quit)
+		still := <-worst
+		l.event("this process was kept from running for up to %v", still.Round(time.Millisecond))
+		return still > standstill
+	}
+}
+
 // moment is a random time.
 func (l *lab) moment(from, to time.Duration) time.Duration {
 	return from + time.Duration(l.random.Int64N(int64(to-from)))
