@@ -392,6 +392,20 @@ var limits = []struct{ table, row, dir, name, unit string }{
 	{"usual values of mbus in Go", "calls of `Debug.*` beyond these", "rpc", "spareForDebug", ""},
 	{"usual values of mbus in Go", "calls that wait on one connection", "bus", "defaultMaxCalls", ""},
 	{"usual values of mbus in Go", "callers whose cancels one server hears", "rpc", "maxCallers", ""},
+	{"streams and large bodies of mbus in Go", "frames of a window", "rpc/pipe", "streamFrames", ""},
+	{"streams and large bodies of mbus in Go", "bytes of a window", "rpc/pipe", "streamWindow", "bytes"},
+	{"streams and large bodies of mbus in Go", "frames of all windows of a connection", "rpc/pipe", "connFrames", ""},
+	{"streams and large bodies of mbus in Go", "bytes of all windows of a connection", "rpc/pipe", "connWindow", "bytes"},
+	{"streams and large bodies of mbus in Go", "frames of the smallest window", "rpc/pipe", "leastFrames", ""},
+	{"streams and large bodies of mbus in Go", "bytes of the smallest window", "rpc/pipe", "leastWindow", "bytes"},
+	{"streams and large bodies of mbus in Go", "bytes of a data frame", "rpc/pipe", "Fragment", "bytes"},
+	{"streams and large bodies of mbus in Go", "silence before a ping", "rpc/pipe", "Idle", "time"},
+	{"streams and large bodies of mbus in Go", "streams open in one instance", "rpc", "defaultStreams", ""},
+	{"streams and large bodies of mbus in Go", "body of a request or an answer in one message", "rpc", "defaultChunkAbove", "bytes"},
+	{"streams and large bodies of mbus in Go", "body in parts, or message of a stream", "rpc", "defaultMaxBody", "bytes"},
+	{"streams and large bodies of mbus in Go", "bytes that one server puts together of parts", "rpc", "maxAssembling", "bytes"},
+	{"streams and large bodies of mbus in Go", "messages of a stream to a plain caller", "rpc", "maxPlainMessages", ""},
+	{"streams and large bodies of mbus in Go", "their bytes", "rpc", "maxPlainBytes", "bytes"},
 }
 
 func TestProtocolLimits(t *testing.T) {

@@ -142,7 +142,8 @@ func (e *Error) AppendFrame(dst []byte, seq uint64) []byte {
 // when the reply is an answer. A reply counts as an error as soon as one of
 // the two Nats-Service-Error headers is there, since foreign services do not
 // always set both. Its End is Refused when the code speaks of rights, or speaks
-// of overload and another try is safe; else Handler.
+// of overload and another try is safe; Timeout when it is deadline_exceeded;
+// else Handler.
 func ReplyError(m *nats.Msg) *Error {
 	if wire.IsFrame(m.Data) && wire.TypeOf(m.Data) == wire.FrameError {
 		return FrameError(m.Data)
@@ -170,7 +171,9 @@ func ReplyError(m *nats.Msg) *Error {
 func FrameError(frame []byte) *Error {
 	f, err := wire.ParseErrorFrame(frame)
 	if err != nil {
-		return Errorf(DataLoss, "a broken error frame: %w", err)
+		e := Errorf(DataLoss, "a broken error frame: %w", err)
+		e.End = Handler
+		return e
 	}
 	return remote(f.Code, int(f.Status), f.Message, f.Retry, f.Detail)
 }
@@ -194,6 +197,10 @@ func remote(name string, status int, text string, retry Retry, detail []byte) *E
 		if retry != RetryNever {
 			e.End = Refused
 		}
+	case DeadlineExceeded:
+		// What the other side says about the time is the same end as when the
+		// caller's own clock says it.
+		e.End = Timeout
 	}
 	return e
 }

@@ -120,6 +120,14 @@ func (m *mux) remove(key uint64) *slot {
 	return s
 }
 
+// move changes the subject of a slot that hands out many messages.
+func (m *mux) move(s *slot, subject string) {
+	shard := &m.shards[s.key%muxShards]
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	s.subject = subject
+}
+
 // lookup returns what the slot does with messages. Outside the lock the slot
 // itself may be at its next call already.
 func (m *mux) lookup(key uint64) func(*nats.Msg) {

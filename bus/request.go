@@ -120,12 +120,37 @@ func (c *Conn) PublishConfirmed(ctx context.Context, subject, reply string, head
 // may be called once more while release runs. An Expect counts as a waiting
 // call until release is called.
 func (c *Conn) Expect(f func(*nats.Msg)) (reply string, release func(), err error) {
-	s, reply, err := c.mux.take(slot{f: f})
+	e, err := c.ExpectFrom("", f, nil)
 	if err != nil {
 		return "", nil, err
 	}
-	return reply, func() { c.mux.release(s) }, nil
+	return e.Reply, e.Release, nil
 }
+
+// ExpectFrom is Expect for messages that go out on subject: failed is told when
+// the right to publish there is missing, and each time that the broker is lost or
+// the connection closed. It must not block.
+func (c *Conn) ExpectFrom(subject string, f func(*nats.Msg), failed func(*Error)) (*Expectation, error) {
+	s, reply, err := c.mux.take(slot{subject: subject, f: f, failed: failed})
+	if err != nil {
+		return nil, err
+	}
+	return &Expectation{Reply: reply, mux: c.mux, slot: s}, nil
+}
+
+// An Expectation is a reply subject whose messages go to a function.
+type Expectation struct {
+	Reply string // the subject
+
+	mux  *mux
+	slot *slot
+}
+
+// Move says that messages go out on another subject from here on.
+func (e *Expectation) Move(subject string) { e.mux.move(e.slot, subject) }
+
+// Release frees the reply subject.
+func (e *Expectation) Release() { e.mux.release(e.slot) }
 
 func (c *Conn) subscribeReplies(ctx context.Context) error {
 	subject := c.mux.prefix + "*"

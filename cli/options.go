@@ -36,7 +36,7 @@ type options struct {
 	RegistryAddress  string   `placeholder:"URL" group:"Micro" help:"The same as --url."`
 	Transport        string   `placeholder:"nats" group:"Micro" help:"Only nats: calls run on the bus itself."`
 	TransportAddress string   `placeholder:"URL" group:"Micro" help:"The same as --url."`
-	Selector         string   `placeholder:"NAME[,FILTER...]" group:"Micro" help:"How an instance is chosen for a call: random, roundrobin, least-loaded, blacklist; consistent-hash for programs, by their keys; default and cache leave it to the bus. Filters are version=VERSION, LABEL=VALUE of the metadata, and local, which takes near instances first."`
+	Selector         string   `placeholder:"NAME[,FILTER...]" group:"Micro" help:"How an instance is chosen for a call: random, roundrobin, least-loaded, blacklist; consistent-hash, by key; default and cache leave it to the bus. Filters are version=VERSION, LABEL=VALUE of the metadata, and local, which takes near instances first."`
 	EnableTLS        bool     `name:"enable-tls" group:"Micro" help:"Serve with TLS; needs --tls-cert-file and --tls-key-file."`
 	TLSCertFile      string   `name:"tls-cert-file" placeholder:"FILE" group:"Micro" help:"Certificate: of the node's broker, or of this client to a broker that asks for one."`
 	TLSKeyFile       string   `name:"tls-key-file" placeholder:"FILE" group:"Micro" help:"Key that belongs to --tls-cert-file."`

@@ -19,6 +19,10 @@ type queryCommand struct {
 	Request []string `arg:"" optional:"" help:"The request as JSON, @FILE, or - for standard input; several words are joined by spaces. Default {}."`
 	Node    string   `placeholder:"ID" help:"Call this instance, by its id as get shows it."`
 	Header  []header `short:"H" sep:"none" placeholder:"KEY:VALUE" help:"Metadata of the call, repeatable."`
+	Key     string   `placeholder:"KEY" help:"What --selector consistent-hash goes by: the same key, the same instance."`
+
+	Retries    *int `placeholder:"N" help:"How often the call is sent again where that is safe; 0 is never. Default 3."`
+	Idempotent bool `help:"The call may run twice: send it again when no answer comes, too."`
 }
 
 // Help explains what the one-line summary cannot.
@@ -58,7 +62,13 @@ func (c *queryCommand) request(s *session) (*rpc.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	req := &rpc.Request{Service: c.Service, Method: c.Method, Instance: instanceID(c.Service, c.Node), Codec: codec.JSON, Body: body}
+	if c.Retries != nil && *c.Retries < 0 {
+		return nil, usagef("--retries %d: want a number from 0", *c.Retries)
+	}
+	req := &rpc.Request{
+		Service: c.Service, Method: c.Method, Instance: instanceID(c.Service, c.Node), Codec: codec.JSON, Body: body,
+		Key: c.Key, Retries: c.Retries, Idempotent: c.Idempotent,
+	}
 	for _, h := range c.Header {
 		if req.Meta == nil {
 			req.Meta = rpc.Metadata{}

@@ -20,6 +20,7 @@ type streamCommand struct {
 	Request []string `arg:"" optional:"" help:"The first message as JSON or @FILE, after which nothing more is sent; or -, to send each line of standard input as a message. Default {}."`
 	Node    string   `placeholder:"ID" help:"Open the stream on this instance, by its id as get shows it."`
 	Header  []header `short:"H" sep:"none" placeholder:"KEY:VALUE" help:"Metadata of the stream, repeatable."`
+	Key     string   `placeholder:"KEY" help:"What --selector consistent-hash goes by: the same key, the same instance."`
 }
 
 // Help explains what the one-line summary cannot.
@@ -35,7 +36,7 @@ only, or with - for the stream to open. Ctrl-C tells the service to stop.
 // Run opens a stream and prints its messages.
 func (c *streamCommand) Run(ctx context.Context, s *session) error {
 	lines := len(c.Request) == 1 && c.Request[0] == "-"
-	query := queryCommand{Service: c.Service, Method: c.Method, Request: c.Request, Node: c.Node, Header: c.Header}
+	query := queryCommand{Service: c.Service, Method: c.Method, Request: c.Request, Node: c.Node, Header: c.Header, Key: c.Key}
 	if lines {
 		query.Request = nil
 	}

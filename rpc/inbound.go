@@ -63,7 +63,7 @@ func (e *endpoint) receive(m *nats.Msg) {
 		s.workers.run(c)
 		return
 	}
-	if e.opts.inline {
+	if e.opts.inline && wire.TypeOf(m.Data) != wire.FrameOpen {
 		c.serve()
 		return
 	}
@@ -85,18 +85,35 @@ func (c *inbound) serve() {
 		if !returned {
 			c.failure = c.ep.vanished()
 		}
-		c.reply(c.res, c.failure)
-		if c.link != nil {
-			c.link.pipe.Close()
+		if c.ep.opts.inline && c.failure == nil && c.inParts(c.res) {
+			c.ep.srv.workers.run(&parting{c, seq}) // whoever takes them may be slow
+			return
 		}
-		if c.counted {
-			c.ep.srv.progress.remove(seq)
-		}
-		c.ep.srv.leave(c.ep)
+		c.finish(seq)
 	}()
 	c.res, c.failure = c.answer()
 	returned = true
 }
+
+// finish sends what came of the call.
+func (c *inbound) finish(seq uint64) {
+	c.reply(c.res, c.failure)
+	if c.link != nil {
+		c.link.pipe.Close()
+	}
+	if c.counted {
+		c.ep.srv.progress.remove(seq)
+	}
+	c.ep.srv.leave(c.ep)
+}
+
+// A parting is the rest of a call whose answer goes in parts.
+type parting struct {
+	*inbound
+	seq uint64
+}
+
+func (p *parting) serve() { p.finish(p.seq) }
 
 func (c *inbound) answer() (*Response, *bus.Error) {
 	s := c.ep.srv

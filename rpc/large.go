@@ -17,8 +17,8 @@ const (
 	besideBody = wire.MaxMetaBytes + 4<<10
 	// besidePart is room for what travels with a part of a body.
 	besidePart = 1 << 10
-	// maxAssembling bounds the bytes of all requests in parts that a server puts
-	// together at once. Beyond it they are refused.
+	// maxAssembling bounds the bytes of all requests, and messages of streams,
+	// that a server puts together of parts at once. Beyond it they are refused.
 	maxAssembling = 256 << 20
 )
 
@@ -85,10 +85,10 @@ func metaOf(meta []wire.Pair, key string) string {
 	return ""
 }
 
-// newPipe makes one side of a stream on the connection.
-func newPipe(conn *bus.Conn, maxBody int, send func(*wire.Frame) error, over func()) *pipe.Pipe {
-	all := streamsOf(conn)
-	p := pipe.New(pipe.Config{Send: send, Budget: &all.budget, Fragment: fragment(conn), MaxMessage: maxBody, Ended: over})
-	all.add(p)
-	return p
+// newPipe makes one side of a stream on the connection, whose streams get it when
+// it may send. hold may be nil.
+func newPipe(conn *bus.Conn, maxBody int, hold func(int) bool, send func(*wire.Frame) error, over func()) *pipe.Pipe {
+	return pipe.New(pipe.Config{
+		Send: send, Budget: &streamsOf(conn).budget, Fragment: fragment(conn), MaxMessage: maxBody, Hold: hold, Ended: over,
+	})
 }

@@ -29,7 +29,7 @@ func (c *Client) sendLarge(ctx context.Context, p *peer, req *Request) (*Respons
 	}
 	if err == nil {
 		var res *Response
-		if res, err = s.receiveLarge(ctx, 0); err == nil {
+		if res, err = s.receiveLarge(ctx, -1); err == nil {
 			return res, nil
 		}
 	}
@@ -39,6 +39,7 @@ func (c *Client) sendLarge(ctx context.Context, p *peer, req *Request) (*Respons
 	}
 	failure = bus.AsError(err)
 	failure.Instance = s.instance
+	s.pipe.Cancel(failure) // before it is closed, whatever ctx has set off
 	return nil, failure
 }
 
@@ -57,10 +58,12 @@ func (c *Client) fetch(ctx context.Context, req *Request, m *nats.Msg) (*Respons
 		return nil, badReply("the answer in parts is announced with the size %q and leads to %q", metaOf(f.Meta, wire.MetaSize), m.Reply)
 	}
 	s := &clientStream{client: c, req: req, answered: make(chan struct{}), decided: true, giveUp: func() {}, uplink: m.Reply, instance: a.ID}
-	if s.reply, s.free, err = c.conn.Expect(s.receive); err != nil {
+	if s.line, err = c.conn.ExpectFrom(m.Reply, s.receive, s.unheard); err != nil {
 		return nil, bus.AsError(err)
 	}
-	s.pipe = newPipe(c.conn, c.maxBody(), s.send, s.over)
+	if failure := s.begin(c.maxBody()); failure != nil {
+		return nil, failure
+	}
 	streamsOf(c.conn).leadsTo(s.pipe, req.Service, a.ID)
 	if size > c.maxBody() {
 		failure := overLimit("the answer", size, c.maxBody())
@@ -78,12 +81,13 @@ func (c *Client) fetch(ctx context.Context, req *Request, m *nats.Msg) (*Respons
 	if err != nil {
 		failure := bus.AsError(err)
 		failure.Instance = a.ID
+		s.pipe.Cancel(failure)
 		return nil, failure
 	}
 	return res, nil
 }
 
-// receiveLarge receives an answer in parts and checks it. size is 0 if the peer
+// receiveLarge receives an answer in parts and checks it. size is -1 if the peer
 // has not said it.
 func (s *clientStream) receiveLarge(ctx context.Context, size int) (*Response, error) {
 	k, body, err := s.pipe.RecvSized(ctx, size)

@@ -14,11 +14,10 @@ import (
 // receiveBody receives the body of a request in parts.
 func (c *inbound) receiveBody(deadline time.Time) error {
 	s := c.ep.srv
-	if total := s.assembling.Add(int64(c.size)); total > maxAssembling {
-		s.assembling.Add(-int64(c.size))
+	if !s.hold(c.size) {
 		return refused(bus.Errorf(bus.ResourceExhausted, "%s puts together %d MiB of requests already", s.named(), maxAssembling>>20))
 	}
-	defer s.assembling.Add(-int64(c.size))
+	defer s.hold(-c.size)
 	ctx, cancel := context.WithDeadline(s.base, deadline)
 	defer cancel()
 	link := &serverStream{srv: s, reply: c.msg.Reply, end: func(error) { c.ctx.interrupt(errGaveUp) }}
@@ -79,6 +78,16 @@ func (c *inbound) replyLarge(res *Response) error {
 		return nil
 	}
 	return c.sent(link.pipe.End(nil, meta), len(res.Body))
+}
+
+// hold counts bytes that are put together, and reports whether there is room for
+// them.
+func (s *Server) hold(n int) bool {
+	if total := s.assembling.Add(int64(n)); n <= 0 || total <= maxAssembling {
+		return true
+	}
+	s.assembling.Add(-int64(n))
+	return false
 }
 
 // deadline is how long the call may take.

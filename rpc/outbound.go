@@ -110,7 +110,7 @@ func (c *Client) read(ctx context.Context, p *peer, req *Request, seq uint64, m 
 		if !wire.IsFrame(m.Data) {
 			p.notFrames()
 		}
-		return nil, ended(e)
+		return nil, e
 	}
 	if !wire.IsFrame(m.Data) || len(m.Header[wire.HeaderContentType]) > 0 {
 		p.notFrames()
@@ -183,7 +183,7 @@ func (c *Client) exchange(ctx context.Context, subject string, req *Request, pai
 		return nil, bus.AsError(err)
 	}
 	if e := bus.ReplyError(m); e != nil {
-		return nil, ended(e)
+		return nil, e
 	}
 	if wire.TypeOf(m.Data) == wire.FrameAccept && len(m.Header[wire.HeaderContentType]) == 0 {
 		return c.fetch(ctx, req, m)
@@ -215,17 +215,5 @@ func readPlain(m *nats.Msg) (*Response, *bus.Error) {
 func badReply(format string, args ...any) *bus.Error {
 	e := bus.Errorf(bus.DataLoss, "bad reply: "+format, args...)
 	e.End = bus.Handler
-	return e
-}
-
-// ended corrects the end of an error that came as a reply: what a server says
-// about the time is the same end as when the caller's own clock says it.
-func ended(e *bus.Error) *bus.Error {
-	switch {
-	case e.Code == bus.DeadlineExceeded:
-		e.End = bus.Timeout
-	case e.End == 0: // an error frame that cannot be read
-		e.End = bus.Handler
-	}
 	return e
 }

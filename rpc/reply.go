@@ -33,7 +33,7 @@ func (c *inbound) send(res *Response) error {
 	if res == nil {
 		res = &Response{}
 	}
-	if (c.framed || c.chunks) && len(res.Body) > whole(c.ep.srv.conn, c.ep.srv.cfg.ChunkAbove) {
+	if c.inParts(res) {
 		return c.replyLarge(res)
 	}
 	if c.framed {
@@ -50,6 +50,11 @@ func (c *inbound) send(res *Response) error {
 		}
 	}
 	return c.sent(c.publish(headerOf(pairs), res.Body), len(res.Body))
+}
+
+// inParts reports whether an answer goes in parts.
+func (c *inbound) inParts(res *Response) bool {
+	return res != nil && (c.framed || c.chunks) && len(res.Body) > whole(c.ep.srv.conn, c.ep.srv.cfg.ChunkAbove)
 }
 
 func (c *inbound) sendFrame(res *Response) error {

@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
 	"strings"
@@ -173,7 +174,7 @@ func TestAClientStreamGetsOneAnswer(t *testing.T) {
 		if err != nil || sum.I != 125250 {
 			t.Fatalf("%v, %v", sum, err)
 		}
-		if _, err := stream.Recv(); err != io.EOF {
+		if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
 			t.Errorf("after the answer: %v", err)
 		}
 	})
@@ -198,13 +199,13 @@ func TestBothSidesTalk(t *testing.T) {
 		if err := stream.CloseSend(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := stream.Recv(); err != io.EOF {
+		if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
 			t.Errorf("the end is %v", err)
 		}
 		if got := stream.Trailer().Get("count"); got != "iii" {
 			t.Errorf("the trailer is %q", got)
 		}
-		if err := stream.Send(&Text{"late"}); err != io.EOF {
+		if err := stream.Send(&Text{"late"}); !errors.Is(err, io.EOF) {
 			t.Errorf("sending after the end: %v", err)
 		}
 	})

@@ -33,9 +33,10 @@ type clientStream struct {
 	req    *Request
 	pipe   *pipe.Pipe
 	seq    uint64
-	reply  string // where the other side sends
-	free   func()
-	giveUp func() // ends the stream's context
+	line   *bus.Expectation // where the other side sends
+	call   bool             // of a unary method
+	life   context.Context  // the stream's
+	giveUp func()           // ends it
 
 	whole    atomic.Pointer[nats.Msg] // the answer to a call, in one message
 	answered chan struct{}            // closed when it is accepted or refused
@@ -50,8 +51,8 @@ type clientStream struct {
 
 // openStream opens a stream with the tries, the middleware and the errors of a
 // call. req belongs to it.
-func (c *Client) openStream(ctx context.Context, req *Request, o opening) (*RawStream, error) {
-	start := time.Now()
+func (c *Client) openStream(lasting context.Context, req *Request, o opening) (*RawStream, error) {
+	start, ctx := time.Now(), lasting
 	req.Stream = true
 	if err := checkTarget(req); err != nil {
 		return nil, c.explain(err, req, start)
@@ -64,16 +65,21 @@ func (c *Client) openStream(ctx context.Context, req *Request, o opening) (*RawS
 	if req.depth > maxDepth {
 		return nil, c.explain(tooDeep(req), req, start)
 	}
-	life, giveUp := context.WithCancel(ctx)
 	var open *clientStream
 	try := chain(func(ctx context.Context, req *Request) (*Response, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		once := func(ctx context.Context, p *peer, req *Request) (*Response, *bus.Error) {
-			var failure *bus.Error
-			open, failure = c.openOnce(ctx, life, giveUp, p, req, o)
-			return &Response{}, failure
+			life, giveUp := context.WithCancel(lasting)
+			s, failure := c.openOnce(ctx, life, giveUp, p, req, o)
+			if failure != nil {
+				giveUp()
+				return nil, failure
+			}
+			open.drop() // middleware may open anew
+			open = s
+			return &Response{}, nil
 		}
 		_, failure := c.try(ctx, c.peers.get(req.Service), req, func(ctx context.Context, p *peer, req *Request) (*Response, *bus.Error) {
 			return c.route(ctx, p, req, once)
@@ -91,11 +97,12 @@ func (c *Client) openStream(ctx context.Context, req *Request, o opening) (*RawS
 		err = bus.Errorf(bus.Internal, "middleware answered in place of the stream")
 	}
 	if err != nil {
-		giveUp()
+		open.drop()
 		return nil, c.explain(err, req, start)
 	}
+	life := open.life
 	context.AfterFunc(life, func() { open.pipe.Cancel(bus.AsError(life.Err())) })
-	s := &RawStream{ctx: life, flow: open.pipe, codec: req.Codec, instance: open.instance, giveUp: giveUp}
+	s := &RawStream{ctx: life, flow: open.pipe, codec: req.Codec, instance: open.instance, giveUp: open.drop}
 	s.explain = explainer(func(err error) error {
 		e := c.explain(err, req, start)
 		if own, ok := e.(*bus.Error); ok && own.Instance == "" { //nolint:errorlint // explain makes it
@@ -104,6 +111,16 @@ func (c *Client) openStream(ctx context.Context, req *Request, o opening) (*RawS
 		return e
 	})
 	return s, nil
+}
+
+// drop gives the stream up; a nil one is none. The other side is told before drop
+// returns.
+func (s *clientStream) drop() {
+	if s == nil {
+		return
+	}
+	s.pipe.Cancel(bus.AsError(context.Canceled))
+	s.giveUp()
 }
 
 // openTimeout bounds the opening alone.
@@ -137,12 +154,14 @@ func (c *Client) openOnce(ctx, life context.Context, giveUp func(), p *peer, req
 		}
 		pairs = append(pairs[:len(pairs):len(pairs)], sizeMeta(len(o.body)))
 	}
-	s := &clientStream{client: c, req: req, seq: c.seq.Add(1), answered: make(chan struct{}), giveUp: giveUp}
-	s.reply, s.free, err = c.conn.Expect(s.receive)
+	s := &clientStream{client: c, req: req, seq: c.seq.Add(1), call: o.call, answered: make(chan struct{}), life: life, giveUp: giveUp}
+	s.line, err = c.conn.ExpectFrom(subject, s.receive, s.unheard)
 	if err != nil {
 		return nil, bus.AsError(err)
 	}
-	s.pipe = newPipe(c.conn, c.maxBody(), s.send, s.over)
+	if failure := s.begin(c.maxBody()); failure != nil {
+		return nil, failure
+	}
 	fits := o.first && len(o.body) <= min(pipe.Fragment, whole(c.conn, 0))
 	open := wire.Open{Window: s.pipe.Grant(), First: fits, Half: fits && o.half, Call: o.call, Message: o.body}
 	k := req.Codec
@@ -151,8 +170,10 @@ func (c *Client) openOnce(ctx, life context.Context, giveUp func(), p *peer, req
 		s.pipe.Opened(len(o.body), o.half)
 	}
 	f := wire.Frame{Type: wire.FrameOpen, Seq: s.seq, Codec: uint8(k), Timeout: timeLeft(life), Meta: pairs, Payload: wire.AppendOpen(nil, &open)}
-	if err := c.conn.Publish(ctx, subject, s.reply, nil, wire.AppendFrame(nil, &f)); err != nil {
-		return nil, s.refuse(bus.AsError(err))
+	if err := c.conn.Publish(ctx, subject, s.line.Reply, nil, wire.AppendFrame(nil, &f)); err != nil {
+		failure := bus.AsError(err)
+		s.refuse(failure)
+		return nil, failure
 	}
 	if failure := s.await(ctx); failure != nil {
 		return nil, failure
@@ -164,12 +185,32 @@ func (c *Client) openOnce(ctx, life context.Context, giveUp func(), p *peer, req
 	if err == nil && o.half {
 		err = s.pipe.Half(nil)
 	}
-	if err != nil {
-		failure := bus.AsError(err)
-		s.pipe.Cancel(failure)
-		return nil, failure
+	if err == nil {
+		return s, nil
 	}
-	return s, nil
+	select {
+	case <-s.pipe.Done():
+		return s, nil // receiving says why, behind what has come
+	default:
+	}
+	failure := bus.AsError(err)
+	s.pipe.Cancel(failure)
+	return nil, failure
+}
+
+// begin makes the pipe, unless the connection is lost already.
+func (s *clientStream) begin(maxBody int) *bus.Error {
+	p := newPipe(s.client.conn, maxBody, nil, s.send, s.over)
+	s.mu.Lock()
+	s.pipe = p
+	failure := s.failure
+	s.mu.Unlock()
+	if failure != nil {
+		p.Fail(failure)
+		return failure
+	}
+	streamsOf(s.client.conn).add(p)
+	return nil
 }
 
 // await waits for the answer to the opening.
@@ -185,22 +226,40 @@ func (s *clientStream) await(ctx context.Context) *bus.Error {
 	if decided {
 		return failure
 	}
-	time.AfterFunc(lateAccept, s.free)
+	time.AfterFunc(lateAccept, s.line.Release)
 	failure = bus.AsError(ctx.Err())
 	s.pipe.Fail(failure)
 	return failure
 }
 
 // refuse ends a stream that was never open.
-func (s *clientStream) refuse(failure *bus.Error) *bus.Error {
+func (s *clientStream) refuse(failure *bus.Error) {
 	s.mu.Lock()
-	if !s.decided {
-		s.decided, s.failure = true, failure
-		close(s.answered)
+	if s.decided {
+		s.mu.Unlock()
+		return
 	}
+	s.decided, s.failure = true, failure
+	close(s.answered)
+	p := s.pipe
 	s.mu.Unlock()
-	s.pipe.Fail(failure)
-	return failure
+	if p != nil {
+		p.Fail(failure)
+	}
+}
+
+// unheard hears that nothing can be sent. A broker that is lost after the answer
+// is not the end of the stream yet.
+func (s *clientStream) unheard(e *bus.Error) {
+	s.mu.Lock()
+	p, open := s.pipe, s.decided && s.failure == nil
+	s.mu.Unlock()
+	switch {
+	case !open:
+		s.refuse(e)
+	case p != nil && e.End != bus.Broker:
+		p.Fail(e)
+	}
 }
 
 // receive takes what comes for the stream. It runs on the goroutine of the
@@ -217,10 +276,13 @@ func (s *clientStream) receive(m *nats.Msg) {
 		s.pipe.Fail(gone("the instance that served the stream is gone"))
 		return
 	}
-	switch wire.TypeOf(m.Data) {
-	case wire.FrameReply, wire.FrameError:
+	switch t := wire.TypeOf(m.Data); {
+	case s.call && (t == wire.FrameReply || t == wire.FrameError):
 		s.whole.Store(m)
 		s.pipe.Close()
+		return
+	case t == wire.FrameError:
+		s.pipe.Fail(bus.FrameError(m.Data))
 		return
 	}
 	f, err := wire.ParseFrame(m.Data)
@@ -240,7 +302,7 @@ func (s *clientStream) answer(m *nats.Msg) {
 		return
 	}
 	if e := bus.ReplyError(m); e != nil {
-		s.refuse(ended(e))
+		s.refuse(e)
 		return
 	}
 	f, err := wire.ParseFrame(m.Data)
@@ -270,6 +332,7 @@ func (s *clientStream) answer(m *nats.Msg) {
 		_ = s.send(&wire.Frame{Type: wire.FrameCancel})
 		return
 	}
+	s.line.Move(m.Reply)
 	streamsOf(s.client.conn).leadsTo(s.pipe, s.req.Service, a.ID)
 	s.pipe.Widen(a.Window)
 }
@@ -293,7 +356,7 @@ func (s *clientStream) send(f *wire.Frame) error {
 	defer s.client.buffers.put(buf)
 	buf.b = wire.AppendFrame(buf.b, f)
 	// The stream's own context must not keep its end from being sent.
-	return s.client.conn.Publish(context.Background(), uplink, s.reply, nil, buf.b)
+	return s.client.conn.Publish(context.Background(), uplink, s.line.Reply, nil, buf.b)
 }
 
 // over frees what the stream held, once.
@@ -303,7 +366,7 @@ func (s *clientStream) over() {
 	given, open := s.given, s.uplink != ""
 	s.mu.Unlock()
 	if !given {
-		s.free()
+		s.line.Release()
 	}
 	if open {
 		s.giveUp()

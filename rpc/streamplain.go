@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"io"
+	"sync"
 	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
@@ -31,12 +32,14 @@ type plainFlow struct {
 	sid    string
 	uplink string // where the broker says that the caller is gone
 
-	taken    bool // the message that came
+	taken bool // the message that came
+	over  atomic.Bool
+
+	mu       sync.Mutex // of those who send
 	messages int
 	bytes    int
 	unseen   int // messages since the last round trip
 	unheard  int // bytes
-	over     atomic.Bool
 }
 
 func (c *inbound) newPlainFlow(cancel context.CancelCauseFunc) *plainFlow {
@@ -60,6 +63,8 @@ func (p *plainFlow) Send(ctx context.Context, c uint8, data []byte) error {
 	if ctx.Err() != nil {
 		return bus.AsError(ctx.Err())
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.messages++
 	p.bytes += len(data)
 	if p.messages > maxPlainMessages || p.bytes > maxPlainBytes {
@@ -73,7 +78,8 @@ func (p *plainFlow) Send(ctx context.Context, c uint8, data []byte) error {
 	}
 	p.unheard += len(data)
 	var header nats.Header
-	if k := codec.Codec(c); k.Valid() && k != codec.JSON {
+	// An empty body without headers is the end.
+	if k := codec.Codec(c); k.Valid() && (k != codec.JSON || len(data) == 0) {
 		header = nats.Header{wire.HeaderContentType: {k.ContentType()}}
 	}
 	return p.publish(header, data)

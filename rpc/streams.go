@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ type streams struct {
 	mu    sync.Mutex
 	pipes map[*pipe.Pipe]string // with the instance at the other end, if that is known
 	epoch uint64                // of the connection at the last sweep
+	away  time.Time             // since when the broker is; zero while it is there
 	timer *time.Timer
 }
 
@@ -33,11 +35,17 @@ func streamsOf(conn *bus.Conn) *streams {
 	}).(*streams)
 }
 
+// add looks after p until remove, which may have come first.
 func (s *streams) add(p *pipe.Pipe) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	select {
+	case <-p.Done():
+		return
+	default:
+	}
 	if len(s.pipes) == 0 {
-		s.epoch = s.conn.Epoch()
+		s.epoch, s.away = s.conn.Epoch(), time.Time{}
 		s.timer = time.AfterFunc(sweepEvery, s.sweep)
 	}
 	s.pipes[p] = ""
@@ -81,22 +89,28 @@ func (s *streams) remove(p *pipe.Pipe) {
 }
 
 // sweep asks the silent peers, and all of them after a reconnect: what was on
-// its way then is lost.
+// its way then is lost. A broker that is away says nothing about peers, but for
+// as long as a peer may be silent.
 func (s *streams) sweep() {
 	epoch, now := s.conn.Epoch(), time.Now()
+	lost := s.lost(now)
 	s.mu.Lock()
 	anew := epoch != s.epoch
 	s.epoch = epoch
+	away := !s.away.IsZero()
 	all := make([]*pipe.Pipe, 0, len(s.pipes))
 	for p := range s.pipes {
 		all = append(all, p)
 	}
 	s.mu.Unlock()
-	if !s.conn.Connected() {
-		all, anew = nil, false // a broker that is away says nothing about peers
-	}
 	for _, p := range all {
-		if anew {
+		switch {
+		case lost != nil:
+			p.Fail(lost)
+			continue
+		case away:
+			continue
+		case anew:
 			p.Ask()
 		}
 		p.Tick(now)
@@ -106,4 +120,30 @@ func (s *streams) sweep() {
 	if len(s.pipes) > 0 {
 		s.timer.Reset(sweepEvery)
 	}
+}
+
+// lost says that the connection has ended, or its broker has been away for too
+// long.
+func (s *streams) lost(now time.Time) *bus.Error {
+	e := bus.Errorf(bus.Unavailable, "the connection is closed")
+	e.End = bus.Broker
+	select {
+	case <-s.conn.Closed():
+		return e
+	default:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.conn.Connected():
+		s.away = time.Time{}
+		return nil
+	case s.away.IsZero():
+		s.away = now
+	}
+	e.Message = fmt.Sprintf("the broker has been away for %v", now.Sub(s.away).Round(time.Second))
+	if now.Sub(s.away) < pipe.Silence {
+		return nil
+	}
+	return e
 }

@@ -125,7 +125,11 @@ func (s *serverStream) send(f *wire.Frame) error {
 
 // open makes the pipe and gives it a subject.
 func (s *serverStream) open(o wire.Open) {
-	s.pipe = newPipe(s.srv.conn, s.srv.maxBody(), s.send, s.over)
+	hold := s.srv.hold
+	if o.Call {
+		hold = nil // all of it is counted already
+	}
+	s.pipe = newPipe(s.srv.conn, s.srv.maxBody(), hold, s.send, s.over)
 	s.pipe.Widen(o.Window)
 	s.sid = s.srv.uplinks.add(s)
 	s.uplink = wire.StreamSubject(s.srv.cfg.Name, s.srv.id, s.sid)
@@ -138,8 +142,11 @@ func (s *serverStream) accept(seq uint64, window wire.Credit, meta []wire.Pair) 
 	err := s.send(&f)
 	if err != nil {
 		s.pipe.Fail(bus.AsError(err))
+		return err
 	}
-	return err
+	// Not sooner: a question must not come before the acceptance.
+	streamsOf(s.srv.conn).add(s.pipe)
+	return nil
 }
 
 // over frees what the stream held and ends its context, once.
@@ -211,6 +218,11 @@ func (c *inbound) serveStream() {
 	if err := c.parse(); err != nil {
 		c.ep.counter.done(time.Since(start))
 		c.reply(nil, c.ep.failed(err))
+		return
+	}
+	if c.timed && !time.Now().Before(c.since.Add(c.timeout)) {
+		c.ep.counter.done(time.Since(start))
+		c.reply(nil, c.ep.failed(bus.Errorf(bus.DeadlineExceeded, "the caller's time was over before %s could begin", c.ep.method)))
 		return
 	}
 	c.request.Stream = true

@@ -24,6 +24,7 @@ type job interface{ serve() }
 
 var (
 	_ job = (*inbound)(nil)
+	_ job = (*parting)(nil)
 	_ job = (*local)(nil)
 )
 

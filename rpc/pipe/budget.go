@@ -12,16 +12,17 @@ const (
 	connWindow   = 4 << 20
 	streamWindow = 1 << 20
 	leastWindow  = 4 << 10
-	// The same in frames. What is allowed in all, with the least for each of
-	// 10,000 streams, is less than a connection holds for a reader that is late.
-	connFrames   = 32 << 10
+	// The same in frames. A window that is given is not taken back, so streams
+	// that open one after the other have more than this together; 10,000 of them
+	// have less than a connection holds for a reader that is late, 65,536.
+	connFrames   = 8 << 10
 	streamFrames = 64
 	leastFrames  = 4
 )
 
 // A Budget shares the window of one connection among its pipes, so that what all
-// their peers may send at once fits what the connection can hold. With more than
-// 1,024 pipes it is exceeded: each has 4 KiB.
+// their peers may send at once fits what the connection can hold. Each has 4
+// frames and 4 KiB, however many they are.
 type Budget struct{ pipes atomic.Int64 }
 
 // Open returns the number of open pipes.

@@ -21,7 +21,7 @@ func (p *Pipe) Deliver(f *wire.Frame) {
 			failure = broken(f, err)
 			break
 		}
-		p.hear(func() *bus.Error { p.widen(c); return nil })
+		_ = p.hear(func() *bus.Error { p.widen(c); return nil }) // which nothing can fail in
 	case wire.FrameHalf:
 		failure = p.hear(func() *bus.Error {
 			if f.Seq != p.in.seq {
@@ -38,7 +38,7 @@ func (p *Pipe) Deliver(f *wire.Frame) {
 	case wire.FramePing, wire.FramePong:
 		failure = p.ping(f)
 	default:
-		failure = bus.Errorf(bus.InvalidArgument, "a frame of type %s does not belong in a stream", f.Type)
+		failure = byPeer(bus.Errorf(bus.InvalidArgument, "a frame of type %s does not belong in a stream", f.Type))
 	}
 	if failure != nil {
 		p.Cancel(failure)
@@ -66,9 +66,9 @@ func (p *Pipe) data(f *wire.Frame) *bus.Error {
 	case f.Seq != i.seq+1:
 		return lost("number %d came after %d", f.Seq, i.seq)
 	case i.half:
-		return bus.Errorf(bus.InvalidArgument, "a message after the peer said that there are no more")
+		return byPeer(bus.Errorf(bus.InvalidArgument, "a message after the peer said that there are no more"))
 	case f.Seq > i.edge.Seq, i.bytes >= i.edge.Bytes, len(f.Payload) > Fragment:
-		return bus.Errorf(bus.ResourceExhausted, "the peer sends more than it was allowed")
+		return byPeer(bus.Errorf(bus.ResourceExhausted, "the peer sends more than it was allowed"))
 	}
 	p.ends.heard, p.ends.pings = time.Now(), 0
 	p.accept(part{f.Codec, f.More, f.Payload})
@@ -87,7 +87,7 @@ func (p *Pipe) end(f *wire.Frame) {
 		p.Fail(lost("%d came, %d were sent", got, f.Seq))
 		return
 	}
-	p.finish(failure, f.Meta, true)
+	p.finish(failure, f.Meta, true, nil)
 }
 
 // ping answers a question, and learns from either what the peer has sent and may
@@ -123,7 +123,9 @@ func (p *Pipe) Tick(now time.Time) {
 	switch {
 	case !silent:
 	case gone:
-		p.Cancel(bus.Errorf(bus.Unavailable, "the other side of the stream has been silent for %v", now.Sub(p.heard()).Round(time.Second)))
+		failure := bus.Errorf(bus.Unavailable, "the other side of the stream has been silent for %v", now.Sub(p.heard()).Round(time.Second))
+		failure.End = bus.Timeout
+		p.Cancel(failure)
 	default:
 		p.sayPing(wire.FramePing)
 	}
@@ -144,9 +146,13 @@ func (p *Pipe) sayPing(t wire.FrameType) {
 		p.mu.Unlock()
 		return
 	}
-	f := wire.Frame{Type: t, Seq: p.in.seq, Payload: wire.AppendPing(nil, &wire.Ping{Window: p.in.edge, Sent: p.out.seq})}
+	f := wire.Frame{Type: t, Seq: p.in.seq, Payload: wire.AppendPing(nil, &wire.Ping{Window: p.in.edge, Sent: p.out.sent})}
+	half := p.out.last
 	p.mu.Unlock()
-	_ = p.send(&f) // the failure ends the pipe
+	p.say(&f)
+	if half != nil {
+		p.say(half) // it may be lost, and no number would show that
+	}
 }
 
 // cause reads the error that a frame carries.
@@ -160,5 +166,5 @@ func cause(f *wire.Frame) *bus.Error {
 }
 
 func broken(f *wire.Frame, err error) *bus.Error {
-	return bus.Errorf(bus.InvalidArgument, "a broken frame of type %s: %w", f.Type, err)
+	return byPeer(bus.Errorf(bus.InvalidArgument, "a broken frame of type %s: %w", f.Type, err))
 }

@@ -25,5 +25,7 @@
 //
 // DATA frames are numbered from 1 without a gap. A number that comes again is
 // ignored; a gap, also one that shows in the number that HALF, END, PING and
-// PONG carry, ends the stream with data_loss: nothing is delivered past it.
+// PONG carry, ends the stream with data_loss: nothing is delivered past it. PING
+// and PONG repeat the credit, and are followed by HALF where that has been said,
+// so that neither stays lost.
 package pipe

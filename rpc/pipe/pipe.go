@@ -1,7 +1,6 @@
 package pipe
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -17,6 +16,8 @@ const (
 	// after maxPings questions without a word it takes it for gone.
 	Idle     = 5 * time.Second
 	maxPings = 3
+	// Silence is how long that takes.
+	Silence = (maxPings + 1) * Idle
 )
 
 // Config configures a Pipe.
@@ -32,6 +33,10 @@ type Config struct {
 	Fragment int
 	// MaxMessage is the most bytes of one message, in either direction.
 	MaxMessage int
+	// Hold, if not nil, is asked for each part of a message that has come and
+	// waits for the rest, with its bytes; false ends the stream. It is told with
+	// a negative number that they wait no longer.
+	Hold func(bytes int) bool
 	// Ended, if not nil, is called once when the pipe is over, under no lock.
 	Ended func()
 }
@@ -54,10 +59,12 @@ type Pipe struct {
 
 // outgoing is what this side sends.
 type outgoing struct {
-	seq   uint64
+	seq   uint64 // of the last frame that credit is taken for
+	sent  uint64 // of the last frame that is out
 	bytes uint64
 	edge  wire.Credit // where the peer's word ends
-	half  bool        // HALF or END is sent
+	half  bool        // no more is sent
+	last  *wire.Frame // the HALF that said so
 }
 
 // incoming is what the peer sends.
@@ -132,19 +139,6 @@ func (p *Pipe) widen(c wire.Credit) {
 // before can still be received.
 func (p *Pipe) Done() <-chan struct{} { return p.done }
 
-// givenUp reports whether ctx has ended before the pipe, whose end may end ctx.
-func (p *Pipe) givenUp(ctx context.Context) bool {
-	if ctx.Err() == nil {
-		return false
-	}
-	select {
-	case <-p.done:
-		return false
-	default:
-		return true
-	}
-}
-
 // Failure returns why the pipe is over: nil if it ended well or is not over.
 func (p *Pipe) Failure() *bus.Error {
 	p.mu.Lock()
@@ -154,7 +148,7 @@ func (p *Pipe) Failure() *bus.Error {
 
 // Close ends this side alone, well, where both sides know by other means that
 // the stream is over.
-func (p *Pipe) Close() { p.finish(nil, nil, false) }
+func (p *Pipe) Close() { p.finish(nil, nil, false, nil) }
 
 // Trailer returns the metadata with which the peer has stopped sending, or ended
 // the stream.
@@ -165,11 +159,12 @@ func (p *Pipe) Trailer() []wire.Pair {
 }
 
 // Fail ends this side alone. What was not received is dropped.
-func (p *Pipe) Fail(failure *bus.Error) { p.finish(failure, nil, false) }
+func (p *Pipe) Fail(failure *bus.Error) { p.finish(failure, nil, false, nil) }
 
 // finish ends the pipe, once, and keeps what has come if it may still be
-// received.
-func (p *Pipe) finish(failure *bus.Error, trailer []wire.Pair, keep bool) {
+// received. The last word, if there is one, is said before the pipe counts as
+// gone: whoever answers for pipes that are gone must not be heard first.
+func (p *Pipe) finish(failure *bus.Error, trailer []wire.Pair, keep bool, last *wire.Frame) {
 	p.mu.Lock()
 	first := !p.ends.over
 	if first {
@@ -183,6 +178,10 @@ func (p *Pipe) finish(failure *bus.Error, trailer []wire.Pair, keep bool) {
 	p.mu.Unlock()
 	if !first {
 		return
+	}
+	if last != nil {
+		// Who does not hear it learns it from the broker with its next frame.
+		_ = p.cfg.Send(last)
 	}
 	p.cfg.Budget.pipes.Add(-1)
 	if p.cfg.Ended != nil {
@@ -198,5 +197,11 @@ func wake(c chan struct{}) {
 }
 
 func lost(format string, args ...any) *bus.Error {
-	return bus.Errorf(bus.DataLoss, "the stream lost messages: %s", fmt.Sprintf(format, args...))
+	return byPeer(bus.Errorf(bus.DataLoss, "the stream lost messages: %s", fmt.Sprintf(format, args...)))
+}
+
+// byPeer marks a failure that the peer has made.
+func byPeer(e *bus.Error) *bus.Error {
+	e.End = bus.Handler
+	return e
 }

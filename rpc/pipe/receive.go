@@ -12,12 +12,16 @@ import (
 // sending the error is io.EOF; after a failure it is the failure. A ctx that ends
 // between two messages leaves the stream as it is, within one it ends it.
 func (p *Pipe) Recv(ctx context.Context) (codec uint8, data []byte, err error) {
-	return p.RecvSized(ctx, 0)
+	return p.RecvSized(ctx, -1)
 }
 
-// RecvSized is Recv for a message whose size the peer has said: it spares the
-// growing of a buffer, and bounds nothing.
+// RecvSized is Recv for a message whose size the peer has said, -1 if it has not:
+// it spares most of the growing of a buffer. A longer message is data_loss.
 func (p *Pipe) RecvSized(ctx context.Context, size int) (codec uint8, data []byte, err error) {
+	held := 0
+	if p.cfg.Hold != nil {
+		defer func() { p.cfg.Hold(-held) }()
+	}
 	whole := false
 	for !whole {
 		one, err := p.next(ctx)
@@ -28,26 +32,60 @@ func (p *Pipe) RecvSized(ctx context.Context, size int) (codec uint8, data []byt
 			return 0, nil, err
 		}
 		codec, whole = one.codec, !one.more
-		if whole && data == nil {
-			return codec, one.data, nil
-		}
-		if len(data)+len(one.data) > p.cfg.MaxMessage {
-			failure := bus.Errorf(bus.TooLarge, "a message of the stream is over the limit of %d bytes", p.cfg.MaxMessage)
+		need := len(data) + len(one.data)
+		if failure := p.tooLong(need, size); failure != nil {
 			p.Cancel(failure)
 			return 0, nil, failure
 		}
-		if data == nil {
-			data = make([]byte, 0, max(min(size, p.cfg.MaxMessage), 2*len(one.data)))
+		if whole && data == nil {
+			return codec, one.data, nil
+		}
+		if p.cfg.Hold != nil {
+			if !p.cfg.Hold(len(one.data)) {
+				failure := bus.Errorf(bus.ResourceExhausted, "too many bytes of messages wait for the rest of them here")
+				p.Cancel(failure)
+				return 0, nil, failure
+			}
+			held += len(one.data)
+		}
+		if data == nil || need > cap(data) {
+			data = append(make([]byte, 0, room(need, size)), data...)
 		}
 		data = append(data, one.data...)
 	}
 	return codec, data, nil
 }
 
+// tooLong says what is wrong with a message that has n bytes so far.
+func (p *Pipe) tooLong(n, said int) *bus.Error {
+	switch {
+	case n > p.cfg.MaxMessage:
+		return byPeer(bus.Errorf(bus.TooLarge, "a message of the stream is over the limit of %d bytes", p.cfg.MaxMessage))
+	case said >= 0 && n > said:
+		return byPeer(bus.Errorf(bus.DataLoss, "a message of %d bytes goes on behind them", said))
+	}
+	return nil
+}
+
+const (
+	// What a peer says of a size is believed at once up to believed bytes, and
+	// beyond that when as much as one part in believedPart has come.
+	believed     = 1 << 20
+	believedPart = 8
+)
+
+// room is how much to allocate for a message of which there will be need bytes.
+func room(need, said int) int {
+	if said >= need && (said <= believed || need >= said/believedPart) {
+		return said
+	}
+	return 2 * need
+}
+
 // torn ends a stream of which one message has come in part.
 func (p *Pipe) torn(err error) error {
 	failure := bus.AsError(err)
-	if err == io.EOF {
+	if err == io.EOF { //nolint:errorlint // it is never wrapped
 		failure = lost("the peer stopped within one")
 	}
 	p.Cancel(failure)
@@ -57,6 +95,7 @@ func (p *Pipe) torn(err error) error {
 // next waits for the next part and takes it.
 func (p *Pipe) next(ctx context.Context) (part, error) {
 	for {
+		over := ctx.Err() // read first: the end of the pipe may be what ended it
 		one, credit, ok, err := p.take()
 		if credit.Seq > 0 {
 			p.sendCredit(credit)
@@ -64,13 +103,13 @@ func (p *Pipe) next(ctx context.Context) (part, error) {
 		if ok || err != nil {
 			return one, err
 		}
+		if over != nil {
+			return part{}, bus.AsError(over)
+		}
 		select {
 		case <-p.readable:
 		case <-p.done:
 		case <-ctx.Done():
-			if p.givenUp(ctx) {
-				return part{}, bus.AsError(ctx.Err())
-			}
 		}
 	}
 }
@@ -114,7 +153,7 @@ func (p *Pipe) sendCredit(c wire.Credit) {
 		return
 	}
 	f := wire.Frame{Type: wire.FrameCredit, Seq: seq, Payload: wire.AppendCredit(nil, c)}
-	_ = p.send(&f) // the failure ends the pipe
+	p.say(&f)
 }
 
 // First takes the message that came with the opening of the stream.
