@@ -31,8 +31,8 @@ run: build ## run a node with the greeter until ctrl-C
 test: ## run every test, with the race detector where a C compiler is found
 	@GO='$(GO)' bash .ci/test
 
-chaos: ## the long fault lab: SEED=N repeats a run, ROUNDS=N faults of each kind
-	@MBUS_LONG=1 SEED='$(SEED)' ROUNDS='$(ROUNDS)' $(GO) test ./cli/e2e -run '^TestChaos' -count=1 -v -timeout 2h
+chaos: ## the long fault lab: SEED=N repeats a run, ROUNDS=N faults of each kind, REPORT=FILE
+	@MBUS_LONG=1 SEED='$(SEED)' ROUNDS='$(ROUNDS)' REPORT='$(if $(REPORT),$(abspath $(REPORT)))' $(GO) test ./cli/e2e -run '^TestChaos' -count=1 -v -timeout 2h
 
 lint: ## check format and style
 	$(GO) run $(GOFUMPT) -l . | (! grep .)

@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -14,48 +15,54 @@ const (
 	// backWithin is when an instance works again after the silence.
 	backWithin = 2 * time.Second
 	// silence is how long one lasts here.
-	silence = 6 * time.Second
+	silence = 5 * time.Second
 	// impatient is the time that a call gets here which may not run twice.
 	impatient = 2 * time.Second
 )
 
 // silenced checks what calls see of an instance that fell silent at one moment
-// and was back at another. plain may not run twice, again may.
-func silenced(l *lab, how, victim string, at, back time.Time, plain, again history) {
+// and was back at another; noticed is the time after which nothing goes to it.
+// plain may not run twice, again may.
+func silenced(l *lab, what, how string, noticed time.Duration, at, back time.Time, plain, again history) {
 	l.t.Helper()
 	book := l.ledger()
-	toIt := routedTo(plain, at.Add(cutAfter))
-	report(l.t, how+": none routed to it more than 3 s later", len(toIt.calls) == 0, how, "%d of %d %s",
-		len(toIt.calls), len(plain.dueBetween(at.Add(cutAfter), back).calls), toIt.list())
-	window := plain.dueBetween(at, at.Add(cutAfter))
+	toIt := routedTo(plain, at.Add(noticed))
+	report(l.t, fmt.Sprintf("%s: none routed to it more than %v later", what, noticed), len(toIt.calls) == 0, how, "%d of %d %s",
+		len(toIt.calls), len(plain.dueBetween(at.Add(noticed), back).calls), toIt.list())
+	window := plain.dueBetween(at, at.Add(noticed))
 	// A third of 1,500 calls by chance: five standard deviations are 6 %.
 	share := float64(len(window.failed().calls)) / float64(len(window.calls))
-	report(l.t, how+": at most a third of the calls before that fail", share <= 1.0/3+0.06, how,
+	report(l.t, what+": at most a third of the calls before that fail", share <= 1.0/3+0.06, how,
 		"%.1f %% of %d", 100*share, len(window.calls))
 	outside := plain.failed().where(func(c call) bool { return c.Sent < at.Add(-impatient).UnixNano() })
-	report(l.t, how+": no other call fails", len(outside.calls) == 0 && len(plain.failed().calls) == len(window.failed().calls)+len(toIt.calls)+inFlightAt(plain, at), how,
+	report(l.t, what+": no other call fails", len(outside.calls) == 0 && len(plain.failed().calls) == len(window.failed().calls)+len(toIt.calls)+inFlightAt(plain, at), how,
 		"%s", plain)
-	report(l.t, how+": with tries again at most 0.1 % fail", len(again.failed().calls)*1000 <= len(again.calls), how, "%d of %d %s",
+	report(l.t, what+": with tries again at most 0.1 % fail", len(again.failed().calls)*1000 <= len(again.calls), how, "%d of %d %s",
 		len(again.failed().calls), len(again.calls), again.failed().list())
-	rejoined := time.Duration(0)
-	for _, runs := range book {
-		for _, x := range runs {
-			if after := time.Duration(x.began - back.UnixNano()); x.by == victim && after > 0 && (rejoined == 0 || after < rejoined) {
-				rejoined = after
-			}
-		}
-	}
-	report(l.t, how+": it works again within 2 s", rejoined > 0 && rejoined <= backWithin, how+", ledger", "after %v", rejoined.Round(time.Millisecond))
 	late := append(book.tooLate(plain), book.tooLate(again)...)
-	report(l.t, how+": no handler begins after the time of its call", len(late) == 0, "ledger", "%d %s", len(late), joined(late))
-	report(l.t, how+": no call is executed twice that may not be", len(book.twice("plain")) == 0, "ledger", "%d of %d", len(book.twice("plain")), len(plain.calls))
-	report(l.t, how+": every call ends in its time", len(plain.lost().calls)+len(again.lost().calls) == 0, "history", "%d late %s", len(plain.lost().calls), plain.lost().list())
+	report(l.t, what+": no handler begins after the time of its call", len(late) == 0, "ledger", "%d %s", len(late), joined(late))
+	once(l.t, what, book, "plain", plain)
+	report(l.t, what+": every call ends in its time", len(plain.lost().calls)+len(again.lost().calls) == 0, "history", "%d late %s", len(plain.lost().calls), plain.lost().list())
 
 	// The controls: the first calls of the silence were routed there, and the
 	// checker sees them.
 	if len(routedTo(plain, at).calls) == 0 {
 		l.t.Error("no call was seen to go to the silent instance at all")
 	}
+}
+
+// rejoins checks that the instance works again soon after the silence.
+func rejoins(l *lab, what, how, victim string, back time.Time) {
+	l.t.Helper()
+	first := time.Duration(0)
+	for _, runs := range l.ledger() {
+		for _, x := range runs {
+			if after := time.Duration(x.began - back.UnixNano()); x.by == victim && after > 0 && (first == 0 || after < first) {
+				first = after
+			}
+		}
+	}
+	report(l.t, what+": it works again within 2 s", first > 0 && first <= backWithin, how+", ledger", "after %v", first.Round(time.Millisecond))
 }
 
 // routedTo are the calls sent after a moment that nobody answered.
@@ -80,23 +87,37 @@ func (l *lab) silenceLoads() (plain, again *generator) {
 // later: the broker is the only one that can tell.
 func TestChaosFreeze(t *testing.T) {
 	for range faults(t, 1, 3) {
-		l := openLab(t, startNode(t, "--ephemeral"))
-		ids := []string{"a", "b", "c"}
-		var workers []*process
-		for _, id := range ids {
-			workers = append(workers, l.worker(id))
-		}
-		plain, again := l.silenceLoads()
-		i := l.random.IntN(len(ids))
-		at := time.Now()
-		workers[i].signal(t, syscall.SIGSTOP)
-		l.event("%s was stopped", ids[i])
-		l.pass(silence)
-		back := time.Now()
-		workers[i].signal(t, syscall.SIGCONT)
-		l.event("%s goes on", ids[i])
-		l.pass(backWithin + time.Second)
-		silenced(l, "SIGSTOP", ids[i], at, back, plain.end(), again.end())
-		stopAll(t, workers...)
+		unlessStill(func(last bool) bool { return freeze(t, last) })
 	}
+}
+
+func freeze(t *testing.T, last bool) bool {
+	t.Helper()
+	l := openLab(t, startNode(t, "--ephemeral"))
+	ids := []string{"a", "b", "c"}
+	var workers []*process
+	for _, id := range ids {
+		workers = append(workers, l.worker(id))
+	}
+	still := l.beat()
+	plain, again := l.silenceLoads()
+	i := l.random.IntN(len(ids))
+	at := time.Now()
+	workers[i].signal(t, syscall.SIGSTOP)
+	l.event("%s was stopped", ids[i])
+	l.pass(silence)
+	back := time.Now()
+	workers[i].signal(t, syscall.SIGCONT)
+	l.event("%s goes on", ids[i])
+	l.pass(backWithin + time.Second)
+	h, repeated := plain.end(), again.end()
+	if still() && !last {
+		t.Log("the machine stood still; once more")
+		stopAll(t, workers...)
+		return false
+	}
+	silenced(l, "SIGSTOP", "SIGSTOP", cutAfter, at, back, h, repeated)
+	rejoins(l, "SIGSTOP", "SIGSTOP", ids[i], back)
+	stopAll(t, workers...)
+	return true
 }

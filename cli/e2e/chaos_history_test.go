@@ -58,6 +58,12 @@ func (h history) where(f func(call) bool) history {
 func (h history) failed() history { return h.where(func(c call) bool { return !c.OK }) }
 func (h history) ok() history     { return h.where(func(c call) bool { return c.OK }) }
 
+// add appends the calls of another load with the same timeout.
+func (h *history) add(other history) {
+	h.timeout = other.timeout
+	h.calls = append(h.calls, other.calls...)
+}
+
 // dueBetween are the calls that were due from a moment until another.
 func (h history) dueBetween(from, to time.Time) history {
 	return h.where(func(c call) bool { return c.Due >= from.UnixNano() && c.Due < to.UnixNano() })
@@ -79,6 +85,23 @@ func (h history) quantile(q float64) time.Duration {
 	}
 	slices.Sort(all)
 	return all[min(int(q*float64(len(all))), len(all)-1)].Round(10 * time.Microsecond)
+}
+
+// typical is the median of a quantile in each half second: a moment in which the
+// machine did something else counts once.
+func (h history) typical(q float64) time.Duration {
+	const window = 500 * time.Millisecond
+	windows := map[int64]history{}
+	for _, c := range h.calls {
+		w := windows[c.Due/int64(window)]
+		w.calls = append(w.calls, c)
+		windows[c.Due/int64(window)] = w
+	}
+	var each []time.Duration
+	for _, w := range windows {
+		each = append(each, w.quantile(q))
+	}
+	return median(each)
 }
 
 // String counts the calls, each in exactly one class.
@@ -134,6 +157,7 @@ func (l *lab) ledger() ledger {
 	all := ledger{}
 	for _, path := range paths {
 		for _, e := range readLines[entry](l.t, path) {
+			e.At -= int64(l.ahead[e.By])
 			if e.Event == "began" {
 				all[e.Call] = append(all[e.Call], execution{by: e.By, attempt: e.Attempt, began: e.At})
 				continue
@@ -184,6 +208,20 @@ func (l ledger) tooLate(h history) (ids []string) {
 		}
 	}
 	return ids
+}
+
+func median(times []time.Duration) time.Duration {
+	if len(times) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(times))[len(times)/2]
+}
+
+func longest(times []time.Duration) (most time.Duration) {
+	for _, d := range times {
+		most = max(most, d)
+	}
+	return most
 }
 
 // readLines reads a file of JSON lines. A process that was killed may have left

@@ -102,7 +102,7 @@ func TestChaosKill(t *testing.T) {
 	report(t, "kill -9: calls in flight fail as unavailable within 2 s", len(broken) == 0 && slowest <= toldWithin && atWork+onTheWay == len(h.failed().calls), "history",
 		"the slowest after %v", slowest.Round(time.Millisecond))
 	report(t, "kill -9: calls that may run twice do not fail", len(repeated.failed().calls) == 0, "history", "%d of %d failed %s", len(repeated.failed().calls), len(repeated.calls), repeated.failed().list())
-	report(t, "kill -9: no other call is executed twice", len(book.twice("call")) == 0, "ledger", "%d of %d", len(book.twice("call")), len(h.calls))
+	once(t, "kill -9", book, "call", h)
 
 	// The control: the checkers of this and of the restart see these calls.
 	if len(h.failed().calls) == 0 {

@@ -3,7 +3,6 @@
 package e2e_test
 
 import (
-	"context"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -24,6 +23,8 @@ type lab struct {
 	dir    string
 	random *rand.Rand
 	since  time.Time
+	// ahead is by how much the clocks of workers are, by id, if they are.
+	ahead map[string]time.Duration
 }
 
 func openLab(t *testing.T, b *broker) *lab {
@@ -35,7 +36,7 @@ func openLab(t *testing.T, b *broker) *lab {
 	seed := seed(t)
 	name := fnv.New64()
 	_, _ = name.Write([]byte(t.Name()))
-	l := &lab{t: t, b: b, dir: dir, random: rand.New(rand.NewPCG(seed, name.Sum64())), since: time.Now()}
+	l := &lab{t: t, b: b, dir: dir, random: rand.New(rand.NewPCG(seed, name.Sum64())), since: time.Now(), ahead: map[string]time.Duration{}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("seed %d; timeline, histories and ledgers are kept in %s", seed, dir)
@@ -95,6 +96,44 @@ func (l *lab) event(format string, args ...any) {
 // pass lets time pass while the load runs.
 func (l *lab) pass(d time.Duration) { <-time.After(d) }
 
+// standstill is the longest time that this process has not been let run before a
+// measurement of seconds is void: it was the machine that was silent.
+const standstill = 400 * time.Millisecond
+
+// unlessStill repeats a round, twice at most, in which the machine stood still.
+// A round returns false, without a verdict, if it was void; the last must not.
+func unlessStill(round func(last bool) bool) {
+	for n := 1; !round(n == 3); n++ {
+	}
+}
+
+// beat measures how long this process is kept from running until it is asked.
+func (l *lab) beat() (void func() bool) {
+	quit, worst := make(chan struct{}), make(chan time.Duration, 1)
+	go func() { // ends when it is asked, or with the test
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		last, most := time.Now(), time.Duration(0)
+		for {
+			select {
+			case <-tick.C:
+			case <-quit:
+				worst <- most
+				return
+			case <-l.t.Context().Done():
+				return
+			}
+			most, last = max(most, time.Since(last)), time.Now()
+		}
+	}()
+	return func() bool {
+		close(quit)
+		still := <-worst
+		l.event("this process was kept from running for up to %v", still.Round(time.Millisecond))
+		return still > standstill
+	}
+}
+
 // moment is a random time.
 func (l *lab) moment(from, to time.Duration) time.Duration {
 	return from + time.Duration(l.random.Int64N(int64(to-from)))
@@ -103,7 +142,13 @@ func (l *lab) moment(from, to time.Duration) time.Duration {
 // worker starts an instance and waits until it is announced.
 func (l *lab) worker(id string, args ...string) *process {
 	l.t.Helper()
-	p := l.b.start(l.t, of(worker, l.workerArgs(id, args...)...))
+	return l.launch(id, l.b, of(worker, l.workerArgs(id, args...)...))
+}
+
+// launch starts an instance in a way of its own.
+func (l *lab) launch(id string, b *broker, c command) *process {
+	l.t.Helper()
+	p := b.start(l.t, c)
 	p.await(l.t, startup, `"ready":true`)
 	l.event("worker %s is there, pid %d", id, p.pid())
 	return p
@@ -119,6 +164,7 @@ type generator struct {
 	lab     *lab
 	name    string
 	timeout time.Duration
+	ahead   time.Duration // its clock
 }
 
 const callTimeout = 5 * time.Second
@@ -126,9 +172,15 @@ const callTimeout = 5 * time.Second
 // load starts a load and waits until it begins.
 func (l *lab) load(name string, timeout time.Duration, args ...string) *generator {
 	l.t.Helper()
-	g := &generator{l.b.start(l.t, of(load, l.loadArgs(name, timeout, args...)...)), l, name, timeout}
+	return l.generate(of(load, l.loadArgs(name, timeout, args...)...), name, timeout, 0)
+}
+
+// generate starts a load in a way of its own.
+func (l *lab) generate(c command, name string, timeout, ahead time.Duration) *generator {
+	l.t.Helper()
+	g := &generator{l.b.start(l.t, c), l, name, timeout, ahead}
 	g.await(l.t, startup, `"ready":true`)
-	l.event("load %s begins: %q", name, args)
+	l.event("load %s begins: %q", name, c.args)
 	return g
 }
 
@@ -154,6 +206,10 @@ func (g *generator) complete() history {
 	}
 	g.lab.event("load %s has ended", g.name)
 	h := history{timeout: g.timeout, calls: readLines[call](g.lab.t, filepath.Join(g.lab.dir, "history-"+g.name))}
+	for i := range h.calls {
+		c := &h.calls[i]
+		c.Due, c.Sent, c.End = c.Due-int64(g.ahead), c.Sent-int64(g.ahead), c.End-int64(g.ahead)
+	}
 	if len(h.calls) == 0 {
 		g.lab.t.Fatalf("the load %s made no call", g.name)
 	}
@@ -167,20 +223,6 @@ func stopAll(t *testing.T, workers ...*process) {
 	for _, w := range workers {
 		w.stop(t, 15*time.Second)
 	}
-}
-
-// holds waits until a condition holds or ctx ends.
-func holds(ctx context.Context, f func() bool) bool {
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for !f() {
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return false
-		}
-	}
-	return true
 }
 
 func joined(list []string) string {

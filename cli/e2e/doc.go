@@ -13,12 +13,18 @@
 // the faults come from a seed. A test that fails prints where it keeps the
 // timeline, every call and every execution.
 //
+// A silent cut needs network namespaces and nft, so root on Linux; elsewhere a
+// TCP proxy stops forwarding, and the report names what that does not show as a
+// gap, which is a failure where MBUS_CI is set. Clocks that are wrong are built
+// in: programs are linked with a package time whose wall clock is off.
+//
 //	variable       meaning
 //	MBUS_NATS_CLI  the NATS command line tool, if it is not nats in the PATH
 //	MBUS_CI        what a test needs must be there: nothing is skipped for want of it
 //	MBUS_LONG      the long forms: 10,000 calls where the short form makes 3,000, and more rounds
 //	SEED           the seed of the fault lab, to repeat a run
 //	ROUNDS         how many faults of a kind the long form of the fault lab makes
+//	REPORT         a file that gets the report of the fault lab as Markdown
 //
 // The tests need Unix processes and signals; what reads /proc needs Linux.
 package e2e

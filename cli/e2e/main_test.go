@@ -32,6 +32,14 @@ func (p program) path() string { return filepath.Join(os.Getenv(programsDir), st
 
 const programsDir = "MBUS_E2E_PROGRAMS"
 
+// sources are the packages of the programs, as folders of this module.
+func sources() map[program]string {
+	return map[program]string{
+		mbus: ".", greeterServer: "./examples/greeter/server",
+		crowd: "./cli/e2e/crowd", worker: "./cli/e2e/worker", load: "./cli/e2e/load",
+	}
+}
+
 // The programs are built without the race detector: their memory, processor
 // time and latencies are what the tests measure.
 func TestMain(m *testing.M) {
@@ -55,7 +63,10 @@ func TestMain(m *testing.M) {
 		}
 		_ = os.Setenv(programsDir, dir)
 		code := m.Run()
-		printReport()
+		if err := printReport(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		return code
 	}())
 }
@@ -65,7 +76,7 @@ func build(dir string) error {
 	if err != nil {
 		return err
 	}
-	for p, pkg := range map[program]string{mbus: ".", greeterServer: "./examples/greeter/server", crowd: "./cli/e2e/crowd", worker: "./cli/e2e/worker", load: "./cli/e2e/load"} {
+	for p, pkg := range sources() {
 		// The go command keeps a test's result until something changes that the
 		// test imports or reads. What it builds counts too: the import of cli
 		// and this say so.

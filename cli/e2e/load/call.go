@@ -74,7 +74,7 @@ func call(ctx context.Context, s settings, phases []phase) error {
 			return err
 		}
 	}
-	fmt.Println(`{"ready":true}`)
+	ready()
 	pace(ctx, phases, func(n int, p phase, due time.Time) {
 		select {
 		case room <- struct{}{}:

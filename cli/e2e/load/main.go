@@ -29,8 +29,9 @@ type settings struct {
 
 	prefix, history string
 	streams         int
-	count           int
+	count, skip     int
 	stuck, idle     bool
+	gulp            bool
 	topic           string
 }
 
@@ -56,9 +57,11 @@ func main() {
 	flag.StringVar(&s.history, "history", "", "file that the calls are written to")
 	flag.IntVar(&s.streams, "streams", 0, "keep this many streams open instead, on one connection")
 	flag.IntVar(&s.count, "count", 0, "with -streams: read so many messages from each, once, and tell how long that takes")
+	flag.IntVar(&s.skip, "skip", 0, "with -count: a message that is left out, so that there is something to find; 0 is none")
 	flag.BoolVar(&s.stuck, "stuck", false, "with -count: one of the streams is not read until all others have ended")
 	flag.BoolVar(&s.idle, "idle", false, "with -streams: use none of them")
-	flag.StringVar(&s.topic, "topic", "", "publish events to this topic instead")
+	flag.StringVar(&s.topic, "topic", "", "publish events to this topic instead; with -count, so many with plain NATS")
+	flag.BoolVar(&s.gulp, "gulp", false, "with -topic and -count: read them")
 	flag.StringVar(&plan, "plan", "500:0s", "phases RATE:DURATION[,…]; 0s lasts until the process is asked to end")
 	flag.Parse()
 
@@ -69,6 +72,10 @@ func main() {
 	phases, err := parse(plan)
 	if err == nil {
 		switch {
+		case s.gulp:
+			err = gulp(ctx, s)
+		case s.topic != "" && s.count > 0:
+			err = flood(ctx, s)
 		case s.topic != "":
 			err = publish(ctx, s, phases)
 		case s.idle:
@@ -86,6 +93,9 @@ func main() {
 		log.Fatal().Err(err).Msg("the load ends")
 	}
 }
+
+// ready says that the load begins, and what the time is here.
+func ready() { fmt.Printf("{\"ready\":true,\"clock\":%d}\n", time.Now().Unix()) }
 
 func parse(plan string) ([]phase, error) {
 	var all []phase

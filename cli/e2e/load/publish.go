@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"time"
 
@@ -23,7 +22,7 @@ func publish(ctx context.Context, s settings, phases []phase) error {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	fmt.Println(`{"ready":true}`)
+	ready()
 	published, failed := 0, 0
 	begin := time.Now()
 	pace(ctx, phases, func(n int, _ phase, _ time.Time) {

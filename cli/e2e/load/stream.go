@@ -18,6 +18,12 @@ type message struct {
 	N int `json:"n"`
 }
 
+// A span asks for the numbers below N, one of which may be left out.
+type span struct {
+	N    int `json:"n"`
+	Skip int `json:"skip"`
+}
+
 const (
 	// A conversation is so many messages, at this distance; then the stream is
 	// ended and a new one opened.
@@ -52,7 +58,7 @@ func talk(ctx context.Context, s settings) error {
 		history []record
 		all     sync.WaitGroup
 	)
-	fmt.Println(`{"ready":true}`)
+	ready()
 	for i := range s.streams {
 		all.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
@@ -126,7 +132,7 @@ func drink(ctx context.Context, s settings) error {
 		}
 		all.Go(func() {
 			next := 0
-			for m, err := range rpc.CallStream[message](ctx, client, s.service, "Work.Count", &message{s.count}) {
+			for m, err := range rpc.CallStream[message](ctx, client, s.service, "Work.Count", &span{s.count, s.skip}) {
 				if err != nil {
 					lost[i] = err
 					break
@@ -154,7 +160,7 @@ func drink(ctx context.Context, s settings) error {
 	if err := errors.Join(lost...); err != nil {
 		return err
 	}
-	return json.NewEncoder(os.Stdout).Encode(map[string]any{"ended": true, "ms": took.Milliseconds()})
+	return json.NewEncoder(os.Stdout).Encode(map[string]any{"ended": true, "ms": milliseconds(took)})
 }
 
 // idle opens streams and does nothing with them until the process is asked to
@@ -179,7 +185,7 @@ func idle(ctx context.Context, s settings) error {
 			return err
 		}
 	}
-	fmt.Println(`{"ready":true}`)
+	ready()
 	<-ctx.Done()
 	return nil
 }

@@ -119,7 +119,7 @@ func (w *worker) do(ctx context.Context, t *task) (*done, error) {
 	attempt := rpc.RequestFrom(ctx).Attempt
 	w.book.add(entry{Event: began, Call: t.ID, By: w.id, Attempt: attempt})
 	if t.Die {
-		os.Exit(3)
+		os.Exit(3) //nolint:forbidigo // this call ends the process
 	}
 	if t.Panic {
 		panic("a poisoned call")

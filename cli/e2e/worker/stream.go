@@ -23,9 +23,18 @@ func echo(_ context.Context, s *rpc.Stream[message, message]) error {
 	return nil
 }
 
-// count sends the numbers below N.
-func count(_ context.Context, m *message, send func(*message) error) error {
-	for n := range m.N {
+// A span asks for the numbers below N, one of which may be left out.
+type span struct {
+	N    int `json:"n"`
+	Skip int `json:"skip"`
+}
+
+// count sends the numbers of a span. Skip 0 leaves out none.
+func count(_ context.Context, s *span, send func(*message) error) error {
+	for n := range s.N {
+		if n == s.Skip && n > 0 {
+			continue
+		}
 		if err := send(&message{n}); err != nil {
 			return err
 		}
