@@ -50,7 +50,7 @@
 //	address, port    | string, int | of an app that is registered and not on the bus
 //	ttl              | int     | ms, of its registration
 //
-//	beat  | r rev · l load 0–100 · f calls in flight · i ms until the next beat
+//	beat  | r rev · l load 0–100 · f calls and streams in flight · i ms until the next beat
 //	leave | reason text · rev uint · server, client: only an instance on that connection is meant
 //	probe | spread_ms: over how long the answers are to be spread, 0–1000; absent: 0.1 ms for each instance
 //	      | of the bus that the pace tells of, at most 1 s

@@ -44,10 +44,10 @@ func (e *endpoint) announcedKind() string {
 	return e.kind
 }
 
-// load is the share of Concurrency that is at work, in percent.
+// load is the share of Concurrency that is at work, in percent, and how many
+// calls and streams the instance has.
 func (s *Server) load() (percent, inFlight int) {
-	n := int(s.atWork.Load())
-	return min(100, n*100/s.cfg.Concurrency), n
+	return min(100, int(s.atWork.Load())*100/s.cfg.Concurrency), int(s.busy())
 }
 
 // announcedStats is what $SRV.STATS tells.

@@ -44,7 +44,8 @@ type Stats struct {
 	// GC is the time that the garbage collector has stopped the process, in
 	// nanoseconds.
 	GC uint64 `json:"gc"`
-	// InFlight is the number of calls at work, this one among them.
+	// InFlight is the number of calls at work and of streams open, this call
+	// among them.
 	InFlight int64 `json:"in_flight"`
 	// Refused counts the calls turned away because too many were at work,
 	// Dropped those that could not be answered because their reply subject was
@@ -103,7 +104,7 @@ func (s *Server) stats(context.Context, *StatsRequest) (*Stats, error) {
 	st := &Stats{
 		Started: s.began.Unix(), Uptime: int64(time.Since(s.began) / time.Second),
 		Threads: uint64(runtime.NumGoroutine()), GC: uint64(gc.PauseTotal),
-		InFlight: s.atWork.Load(), Dropped: s.dropped.Load(),
+		InFlight: s.busy(), Dropped: s.dropped.Load(),
 	}
 	if samples[0].Value.Kind() == metrics.KindUint64 {
 		st.Memory = samples[0].Value.Uint64()

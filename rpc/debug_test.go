@@ -151,3 +151,42 @@ func (*Wide) One(context.Context, *wideA) (*wideB, error) { return nil, nil }
 
 // Two takes and gives wide types.
 func (*Wide) Two(context.Context, *wideB) (*wideC, error) { return nil, nil }
+
+func TestOpenStreamsCountAsInFlight(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		s := newGreeter(b.Conn(t))
+		rpc.HandleStream(s, "Say.Chat", func(_ context.Context, stream *rpc.Stream[HelloRequest, HelloResponse]) error {
+			for _, err := range stream.All() {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		serve(t, s)
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
+		inFlight := func() int64 {
+			stats, err := rpc.Call[rpc.Stats](bustest.Context(t), client, greeter, rpc.MethodStats, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return stats.InFlight - 1
+		}
+		ctx, giveUp := context.WithCancel(bustest.Context(t))
+		stream, err := rpc.OpenStream[HelloResponse, HelloRequest](ctx, client, greeter, "Say.Chat")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := inFlight(); n != 1 {
+			t.Errorf("with a stream %d are in flight", n)
+		}
+		giveUp() // as ctrl-C does
+		if _, err := stream.Recv(); err == nil {
+			t.Error("the stream goes on")
+		}
+		time.Sleep(50 * time.Millisecond)
+		if n := inFlight(); n != 0 {
+			t.Errorf("50 ms after the caller gave up %d are in flight", n)
+		}
+	})
+}
