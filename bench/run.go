@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A runner holds the processes of a run and what it has found.
+type runner struct {
+	plan     plan
+	only     []string // contenders, none for all
+	mbus     string   // the program of the node and of the command
+	errors   *os.File // what the processes write to standard error
+	progress io.Writer
+
+	broker   *child
+	children []*child
+	records  []record
+}
+
+func orchestrate(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("run", flag.ContinueOnError)
+	pace := flags.String("pace", "quick", "how much is measured: quick, normal or full")
+	only := flags.String("only", "", "contenders, with commas between; none means all")
+	dir := flags.String("out", "out", "where latest.json goes")
+	docs := flags.String("docs", "", "where benchmarks.md and its charts go; none means nowhere")
+	program := flags.String("mbus", "", "the mbus program, for the node and the command; none leaves them out")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	p, err := paces(*pace)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(*dir, 0o755); err != nil {
+		return err
+	}
+	log, err := os.Create(filepath.Join(*dir, "stderr.log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	r := &runner{plan: p, mbus: *program, errors: log, progress: os.Stderr}
+	if *only != "" {
+		r.only = strings.Split(*only, ",")
+	}
+	begun := time.Now()
+	if err := r.run(ctx); err != nil {
+		return err
+	}
+	if err := writeJSON(filepath.Join(*dir, "latest.json"), r.records); err != nil {
+		return err
+	}
+	if err := writeTables(out, r.records); err != nil {
+		return err
+	}
+	fmt.Fprintf(r.progress, "took %s\n", time.Since(begun).Round(time.Second))
+	if *docs == "" {
+		return nil
+	}
+	return nil
+}
+
+// run measures everything and leaves no process behind.
+func (r *runner) run(ctx context.Context) error {
+	defer r.clear(0)
+	steps := []func(context.Context) error{r.calls, r.events}
+	command, err := self("broker")
+	if err != nil {
+		return err
+	}
+	if r.broker, err = r.spawn("broker", command); err != nil {
+		return err
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *runner) spawn(name string, command []string) (*child, error) {
+	c, err := spawn(name, r.errors, command)
+	if err == nil {
+		r.children = append(r.children, c)
+	}
+	return c, err
+}
+
+// role starts a role of this program.
+func (r *runner) role(args ...string) (*child, error) {
+	command, err := self(args...)
+	if err != nil {
+		return nil, err
+	}
+	return r.spawn(strings.Join(args, " "), command)
+}
+
+// clear stops the processes that were started after the first n, the newest
+// first.
+func (r *runner) clear(n int) {
+	for _, c := range slices.Backward(r.children[n:]) {
+		c.stop()
+	}
+	r.children = r.children[:n]
+}
+
+// calls measures the calls and the streams.
+func (r *runner) calls(ctx context.Context) error {
+	before := len(r.children)
+	defer r.clear(before)
+	var pairs []*pair
+	for _, c := range callers() {
+		pairs = append(pairs, r.pair(c, 1))
+	}
+	for _, k := range append(slices.Clone(r.plan.Calls), r.plan.Streams...) {
+		if err := r.cell(ctx, pairs, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// events measures the events, with as many subscriber processes as a cell says.
+func (r *runner) events(ctx context.Context) error {
+	for _, k := range r.plan.Events {
+		before := len(r.children)
+		var pairs []*pair
+		for _, c := range publishers() {
+			pairs = append(pairs, r.pair(c, k.Fan))
+		}
+		err := r.cell(ctx, pairs, k)
+		r.clear(before)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pair starts the processes of a contender. One that cannot be started stays
+// in the tables with the reason.
+func (r *runner) pair(c contender, services int) *pair {
+	p := &pair{contender: c, counts: map[cell]int{}}
+	if len(r.only) > 0 && !slices.Contains(r.only, c.name) && !strings.HasPrefix(c.name, "raw") {
+		p.missing = "not asked for"
+		return p
+	}
+	err := r.start(p, services)
+	if err != nil {
+		p.missing = err.Error()
+	}
+	return p
+}
+
+func (r *runner) start(p *pair, services int) error {
+	command := p.program
+	if command == nil {
+		command = func(role, broker string) ([]string, error) {
+			args := []string{role, p.name, broker}
+			switch {
+			case role == "call" && p.contender.events:
+				args = append(args, strconv.Itoa(services))
+			case role == "call" && p.serve != nil:
+				args = append(args, p.services[0].address)
+			}
+			return self(args...)
+		}
+	}
+	start := func(role string) (*child, error) {
+		line, err := command(role, r.broker.address)
+		if err != nil {
+			return nil, err
+		}
+		return r.spawn(role+" "+p.name, line)
+	}
+	for range services {
+		if p.serve == nil && p.program == nil {
+			break
+		}
+		c, err := start("serve")
+		if err != nil {
+			return err
+		}
+		p.services = append(p.services, c)
+	}
+	var err error
+	p.client, err = start("call")
+	return err
+}
+
+// cell measures all contenders at one thing, there and back: each repetition
+// takes them in the other order, so that none always follows the same one.
+func (r *runner) cell(ctx context.Context, pairs []*pair, k cell) error {
+	samples := make([][]sample, len(pairs))
+	failed := make([]string, len(pairs))
+	for i, p := range pairs {
+		failed[i] = p.missing
+		if k.Case == "stream" && failed[i] == "" {
+			failed[i] = p.streams
+		}
+	}
+	for rep := range r.plan.Reps {
+		order := make([]int, len(pairs))
+		for i := range order {
+			order[i] = i
+		}
+		if rep%2 == 1 {
+			slices.Reverse(order)
+		}
+		for _, i := range order {
+			if failed[i] != "" {
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				return errors.New("stopped")
+			}
+			s, err := r.sample(pairs[i], k)
+			if err != nil {
+				failed[i] = err.Error()
+				continue
+			}
+			samples[i] = append(samples[i], s)
+		}
+	}
+	if failed[0] != "" {
+		return fmt.Errorf("the floor failed, and there is nothing to divide by: %s: %s", k, failed[0])
+	}
+	fmt.Fprintf(r.progress, "%s:", k)
+	for i, p := range pairs {
+		rec := summary(p.contender, k, samples[i], samples[0], failed[i])
+		r.records = append(r.records, rec)
+		fmt.Fprintf(r.progress, " %s %s", p.name, rec.short())
+	}
+	fmt.Fprintln(r.progress)
+	return nil
+}
