@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 
-	"github.com/mbus-dev/mbus/bus"
-	"github.com/mbus-dev/mbus/discovery/registrar"
 	"github.com/mbus-dev/mbus/embedded"
 )
 
@@ -17,20 +15,5 @@ func broker() func(context.Context) (*role, error) {
 			return nil, err
 		}
 		return &role{address: node.URL(), stop: func() { stop(node.Stop) }}, nil
-	}
-}
-
-// registry is the role of a registrar: a process that knows every instance.
-func registry(url string) func(context.Context) (*role, error) {
-	return func(ctx context.Context) (*role, error) {
-		conn, err := bus.Connect(ctx, bus.Config{URL: url, Logger: logger()})
-		if err != nil {
-			return nil, err
-		}
-		r, err := registrar.New(conn, registrar.Config{Logger: logger()})
-		if err != nil {
-			return nil, err
-		}
-		return &role{stop: func() { stop(r.Stop, conn.Close) }}, r.Start(ctx)
 	}
 }

@@ -54,6 +54,10 @@ func begin(ctx context.Context, args []string, in io.Reader, out io.Writer) erro
 		return play(quiet, in, out, caller(at(1), at(2), at(3)))
 	case "registry":
 		return play(quiet, in, out, registry(at(1)))
+	case "announce":
+		return play(quiet, in, out, crowd(at(1), at(2), at(3)))
+	case "watch":
+		return play(quiet, in, out, audience(at(1), at(2), at(3)))
 	}
 	fmt.Fprint(os.Stderr, usage)
 	return flag.ErrHelp

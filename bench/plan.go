@@ -37,11 +37,12 @@ func size(n int) string {
 type plan struct {
 	Reps         int
 	Window, Warm time.Duration
-	Calls        []cell // unary and open
+	Heat         time.Duration // of each contender, once
+	Calls        []cell        // unary and open
 	Streams      []cell
 	Events       []cell
 	Instances    []int         // of discovery
-	Watch        time.Duration // how long discovery is watched, at least one beat
+	Watch        time.Duration // of discovery, at least one beat
 	Starts       int           // of the node, and of the command
 }
 
@@ -63,14 +64,14 @@ func paces(name string) (plan, error) {
 	open := func(rate float64) { p.Calls = append(p.Calls, cell{Case: "open", Rate: rate, Size: small}) }
 	switch name {
 	case "quick":
-		p.Reps, p.Window, p.Warm = 3, 200*time.Millisecond, 50*time.Millisecond
+		p.Reps, p.Window, p.Warm, p.Heat = 3, 200*time.Millisecond, 50*time.Millisecond, 300*time.Millisecond
 		p.Instances, p.Watch, p.Starts = []int{100, 1000}, 4*time.Second, 5
 		p.Streams = p.Streams[:1]
 		unary(1, small)
 		unary(64, small)
 		open(2000)
 	case "normal":
-		p.Reps, p.Window, p.Warm = 5, 600*time.Millisecond, 100*time.Millisecond
+		p.Reps, p.Window, p.Warm, p.Heat = 5, 600*time.Millisecond, 100*time.Millisecond, time.Second
 		p.Instances, p.Watch, p.Starts = []int{100, 1000, 10_000}, 10*time.Second, 15
 		for _, n := range []int{1, 16, 64, 256} {
 			unary(n, small)
@@ -79,7 +80,7 @@ func paces(name string) (plan, error) {
 		unary(64, large)
 		open(5000)
 	case "full":
-		p.Reps, p.Window, p.Warm = 9, 2*time.Second, 300*time.Millisecond
+		p.Reps, p.Window, p.Warm, p.Heat = 9, 2*time.Second, 300*time.Millisecond, 3*time.Second
 		p.Instances, p.Watch, p.Starts = []int{100, 1000, 10_000}, 30*time.Second, 50
 		for _, size := range []int{small, medium, large} {
 			for _, n := range []int{1, 16, 64, 256} {

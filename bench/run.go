@@ -73,7 +73,7 @@ func orchestrate(ctx context.Context, args []string, out io.Writer) error {
 // run measures everything and leaves no process behind.
 func (r *runner) run(ctx context.Context) error {
 	defer r.clear(0)
-	steps := []func(context.Context) error{r.calls, r.events}
+	steps := []func(context.Context) error{r.calls, r.events, r.discovery, r.node}
 	command, err := self("broker")
 	if err != nil {
 		return err
@@ -123,6 +123,14 @@ func (r *runner) calls(ctx context.Context) error {
 	for _, c := range callers() {
 		pairs = append(pairs, r.pair(c, 1))
 	}
+	for _, p := range pairs { // so that compilers at run time have seen the code
+		if p.missing != "" {
+			continue
+		}
+		if _, err := p.load(load{Size: small, InFlight: 64, Duration: r.plan.Heat}); err != nil {
+			p.missing = err.Error()
+		}
+	}
 	for _, k := range append(slices.Clone(r.plan.Calls), r.plan.Streams...) {
 		if err := r.cell(ctx, pairs, k); err != nil {
 			return err
@@ -152,7 +160,7 @@ func (r *runner) events(ctx context.Context) error {
 // in the tables with the reason.
 func (r *runner) pair(c contender, services int) *pair {
 	p := &pair{contender: c, counts: map[cell]int{}}
-	if len(r.only) > 0 && !slices.Contains(r.only, c.name) && !strings.HasPrefix(c.name, "raw") {
+	if r.skips(c.name) {
 		p.missing = "not asked for"
 		return p
 	}
@@ -161,6 +169,11 @@ func (r *runner) pair(c contender, services int) *pair {
 		p.missing = err.Error()
 	}
 	return p
+}
+
+// skips tells that a contender was not asked for. The floors always run.
+func (r *runner) skips(name string) bool {
+	return len(r.only) > 0 && !slices.Contains(r.only, name) && !strings.HasPrefix(name, "raw")
 }
 
 func (r *runner) start(p *pair, services int) error {

@@ -35,8 +35,9 @@ type record struct {
 	Failed    int64   `json:"failed,omitempty"` // calls
 	Behind    int64   `json:"behind,omitempty"` // calls that were due and never begun
 
+	Fact      string  `json:"fact,omitempty"`      // what was measured without a floor
 	Instances int     `json:"instances,omitempty"` // of discovery
-	Value     float64 `json:"value,omitempty"`     // of what has no floor
+	Value     float64 `json:"value,omitempty"`     // of the fact
 	Unit      string  `json:"unit,omitempty"`
 
 	Spoiled bool   `json:"spoiled"` // other load on the machine, in at least half of the repetitions

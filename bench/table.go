@@ -21,11 +21,11 @@ type table struct {
 func tables(records []record) []table {
 	var all []table
 	for i, r := range records {
-		if r.Unit != "" {
+		if r.Fact != "" {
 			all = fact(all, r)
 			continue
 		}
-		if i == 0 || records[i-1].Unit != "" || records[i-1].cell != r.cell {
+		if i == 0 || records[i-1].Fact != "" || records[i-1].cell != r.cell {
 			all = append(all, table{title: r.cell.String(), head: head(r.cell)})
 		}
 		last := &all[len(all)-1]
