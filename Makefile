@@ -13,10 +13,10 @@ LDFLAGS := -X main.version=$(VERSION) -X main.source=$(CURDIR)
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOFUMPT  := mvdan.cc/gofumpt@v0.12.0
 
-.PHONY: help build demo run test chaos lint format fuzz bench docs clean
+.PHONY: help build demo run test chaos lint format fuzz bench bench-full microbench docs clean
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/mbus
 	@mkdir -p bin
@@ -39,6 +39,7 @@ lint: ## check format and style
 	$(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
 	GOOS=windows $(GO) vet ./...
+	cd bench && $(GO) vet ./... && GOOS=darwin $(GO) vet ./...
 	$(GO) run $(GOLANGCI) run ./...
 
 format: ## format the code
@@ -47,12 +48,20 @@ format: ## format the code
 fuzz: ## fuzz every target, FUZZTIME each (default 30s)
 	@GO='$(GO)' FUZZTIME='$(or $(FUZZTIME),30s)' bash .ci/fuzz
 
-bench: ## benchmarks beside the floor, plain nats.go
+BENCH := -mbus out/mbus -pace $(if $(QUICK),quick,normal -docs ../docs)
+
+bench: ## mbus beside plain nats.go and its peers, ten minutes; QUICK=1: a look
+	@GO='$(GO)' bash .ci/bench $(BENCH)
+
+bench-full: ## the same at all sizes, an hour
+	@GO='$(GO)' bash .ci/bench -mbus out/mbus -pace full -docs ../docs
+
+microbench: ## the Go benchmarks of the packages, beside the floor
 	$(GO) test -run '^$$' -bench . -benchmem ./bus/... ./rpc/... ./pubsub/...
 
 docs: ## write docs/cli.md anew from the grammar
 	$(GO) test ./cli -run TestReference -update
 
 clean: ## remove what the targets made
-	rm -rf bin
+	rm -rf bin bench/out bench/.moleculer
 	$(GO) clean -testcache

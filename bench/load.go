@@ -41,6 +41,7 @@ type result struct {
 // A loader runs one load.
 type loader struct {
 	call   func(context.Context) error
+	pause  func(time.Duration)
 	calls  atomic.Int64
 	failed atomic.Int64
 	first  atomic.Pointer[string]
@@ -55,7 +56,7 @@ func newHistogram() *hdrhistogram.Histogram {
 
 // run measures a load.
 func run(ctx context.Context, c *client, o load) result {
-	l := &loader{times: newHistogram()}
+	l := &loader{pause: pause, times: newHistogram()}
 	var work func() int64
 	switch {
 	case o.Count > 0:
@@ -121,7 +122,7 @@ func (l *loader) open(ctx context.Context, o load) int64 {
 	for ; n < total && time.Since(start) < o.Duration*2 && l.failed.Load() < maxFailed; n++ {
 		due := start.Add(time.Duration(float64(n) / o.Rate * float64(time.Second)))
 		if early := time.Until(due); early > 0 {
-			pause(early)
+			l.pause(early)
 		}
 		room <- struct{}{}
 		callers.Go(func() {

@@ -67,7 +67,7 @@ func orchestrate(ctx context.Context, args []string, out io.Writer) error {
 	if *docs == "" {
 		return nil
 	}
-	return nil
+	return writeDocs(*docs, *pace, p, begun, r.records)
 }
 
 // run measures everything and leaves no process behind.

@@ -1,0 +1,140 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+)
+
+//go:embed page.md.tmpl
+var pageTemplate string
+
+type named struct{ Name, Value string }
+
+// writeDocs writes the page of the results and its charts.
+func writeDocs(dir, pace string, p plan, begun time.Time, records []record) error {
+	page, err := template.New("page").Parse(pageTemplate)
+	if err != nil {
+		return err
+	}
+	type section struct{ Title, Rows string }
+	var sections []section
+	for _, t := range tables(records) {
+		var b strings.Builder
+		t.markdown(&b)
+		sections = append(sections, section{strings.ToUpper(t.title[:1]) + t.title[1:], b.String()})
+	}
+	target := "bench"
+	if pace == "full" {
+		target = "bench-full"
+	}
+	var b strings.Builder
+	if err := page.Execute(&b, map[string]any{
+		"Target": target, "Reps": p.Reps, "Facts": facts(begun), "Short": short(records), "Faster": faster(records),
+		"Tables": sections, "Spoiled": slices.ContainsFunc(records, func(r record) bool { return r.Spoiled }),
+	}); err != nil {
+		return err
+	}
+	for name, text := range map[string]string{
+		"benchmarks.md":             b.String(),
+		"benchmarks-throughput.svg": throughputChart(records),
+		"benchmarks-cpu.svg":        cpuChart(records),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// facts are when, where and with what the run was made.
+func facts(begun time.Time) []named {
+	m := thisMachine()
+	versions := []string{strings.Replace(runtime.Version(), "go", "Go ", 1)}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, dep := range info.Deps {
+			switch dep.Path {
+			case "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2", "google.golang.org/grpc",
+				"connectrpc.com/connect", "github.com/livekit/psrpc", "github.com/tinylib/msgp":
+				name := strings.TrimSuffix(dep.Path, "/v2")
+				versions = append(versions, name[strings.LastIndex(name, "/")+1:]+" "+dep.Version)
+			}
+		}
+	}
+	if node := output("node", "--version"); node != "unknown" {
+		versions = append(versions, "Node.js "+node, "Moleculer "+moleculerVersion())
+	}
+	return []named{
+		{"Date", begun.UTC().Format(time.DateOnly)},
+		{"Commit", m.Commit},
+		{"Machine", fmt.Sprintf("%d × %s, %s", m.Cores, m.Processor, m.Memory)},
+		{"System", m.Kernel},
+		{"Versions", strings.Join(versions, ", ")},
+	}
+}
+
+// short is the table of the ratios: a row for each contender, a column for each
+// cell of the unary calls.
+func short(records []record) string {
+	t := table{head: []string{""}}
+	var cells []cell
+	for _, r := range records {
+		if r.Case == "unary" && !slices.Contains(cells, r.cell) {
+			cells = append(cells, r.cell)
+			t.head = append(t.head, fmt.Sprintf("%d in flight, %s", r.InFlight, size(r.Size)))
+		}
+	}
+	for _, c := range callers() {
+		row := []string{c.title}
+		for _, k := range cells {
+			r, ok := pick(records, c.name, k)
+			switch {
+			case !ok || r.NotRun != "":
+				row = append(row, "not run: "+r.NotRun)
+			default:
+				row = append(row, r.short())
+			}
+		}
+		t.rows = append(t.rows, row)
+	}
+	var b strings.Builder
+	t.markdown(&b)
+	return b.String()
+}
+
+// faster lists who does more than mbus with its defaults, by more than the
+// repetitions differ.
+func faster(records []record) []string {
+	var lines []string
+	for _, ours := range records {
+		if ours.Contender != "mbus" || ours.NotRun != "" || ours.Fact != "" || ours.Case == "open" {
+			continue
+		}
+		var names []string
+		for _, r := range records {
+			if r.cell == ours.cell && r.Fact == "" && !strings.HasPrefix(r.Contender, "mbus") && r.NotRun == "" && r.Min > ours.Max {
+				names = append(names, fmt.Sprintf("%s %.2f", r.title, r.Ratio))
+			}
+		}
+		if len(names) > 0 {
+			lines = append(lines, fmt.Sprintf("%s: %s (mbus %.2f)", ours.cell, strings.Join(names, ", "), ours.Ratio))
+		}
+	}
+	return lines
+}
+
+func pick(records []record, contender string, k cell) (record, bool) {
+	for _, r := range records {
+		if r.Contender == contender && r.cell == k && r.Fact == "" {
+			return r, true
+		}
+	}
+	return record{}, false
+}
