@@ -12,6 +12,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -X main.version=$(VERSION) -X main.source=$(CURDIR)
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOFUMPT  := mvdan.cc/gofumpt@v0.12.0
+# What the benchmarks run with: a quick run writes no page.
+BENCH := -mbus out/mbus -pace $(if $(QUICK),quick,normal -docs ../docs)
 
 .PHONY: help build demo run test chaos lint format fuzz bench bench-full microbench docs clean
 
@@ -39,16 +41,14 @@ lint: ## check format and style
 	$(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
 	GOOS=windows $(GO) vet ./...
-	cd bench && $(GO) vet ./... && GOOS=darwin $(GO) vet ./...
 	$(GO) run $(GOLANGCI) run ./...
+	cd bench && $(GO) vet ./... && GOOS=darwin $(GO) vet ./... && $(GO) run $(GOLANGCI) run ./...
 
 format: ## format the code
 	$(GO) run $(GOFUMPT) -w .
 
 fuzz: ## fuzz every target, FUZZTIME each (default 30s)
 	@GO='$(GO)' FUZZTIME='$(or $(FUZZTIME),30s)' bash .ci/fuzz
-
-BENCH := -mbus out/mbus -pace $(if $(QUICK),quick,normal -docs ../docs)
 
 bench: ## mbus beside plain nats.go and its peers, ten minutes; QUICK=1: a look
 	@GO='$(GO)' bash .ci/bench $(BENCH)

@@ -13,7 +13,7 @@ import (
 const (
 	crowdServices = 100
 	watchers      = 100
-	settle        = 3 * time.Second // until the pace is known to all
+	settle        = 2 * time.Second // until the pace is known to all
 	looks         = 3               // windows that a watch is divided into
 )
 

@@ -76,7 +76,7 @@ func post(ctx context.Context, web *http.Client, url string, m *message) (got me
 	if err != nil {
 		return got, err
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
 		return got, fmt.Errorf("HTTP %s", res.Status)
 	}

@@ -53,7 +53,7 @@ func mbusDefault() contender {
 // mbusLocal calls a service of its own process past the broker.
 func mbusLocal() contender {
 	return contender{
-		name: "mbus-local", title: "mbus, same process", broker: true, streams: "its stream is that of mbus",
+		name: "mbus-local", title: "mbus, same process", streams: "its stream is that of mbus",
 		dial: func(ctx context.Context, broker, _ string) (*client, error) {
 			conn, err := bus.Connect(ctx, bus.Config{URL: broker, Logger: logger()})
 			if err != nil {

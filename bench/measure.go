@@ -19,8 +19,11 @@ type sample struct {
 	result
 	rate                    float64       // calls, or messages, a second
 	client, service, broker time.Duration // processor time of each process, per call
-	spoiled                 bool
+	others                  float64       // of one processor, what was not this benchmark
 }
+
+// spoiled tells that others took too much for the sample to count.
+func (s sample) spoiled() bool { return s.others > foreignShare }
 
 func (s sample) cpu() time.Duration { return s.client + s.service + s.broker }
 
@@ -56,7 +59,7 @@ func (r *runner) sample(p *pair, k cell) (s sample, err error) {
 	if p.broker {
 		s.broker = (after.broker - before.broker) / calls
 	}
-	s.spoiled = foreign(before, after) > foreignShare
+	s.others = foreign(before, after)
 	return s, nil
 }
 

@@ -10,7 +10,7 @@ import (
 // rawCaller is the floor: the request and the answer of plain nats.go, served
 // on the subscription's goroutine, without a codec.
 func rawCaller() contender {
-	return contender{name: "raw", title: "nats.go, Request", broker: true, serve: serveRaw, dial: dialRaw}
+	return contender{name: "raw", title: "plain nats.go", broker: true, serve: serveRaw, dial: dialRaw}
 }
 
 func serveRaw(_ context.Context, broker string) (string, func(), error) {
@@ -86,7 +86,7 @@ func dialRaw(_ context.Context, broker, _ string) (*client, error) {
 func rawEvents() contender {
 	const name, subject = "raw-events", "bench.events.raw"
 	return contender{
-		name: name, title: "nats.go, Publish", broker: true, events: true,
+		name: name, title: "plain nats.go", broker: true, events: true,
 		serve: func(ctx context.Context, broker string) (string, func(), error) {
 			nc, err := nats.Connect(broker)
 			if err != nil {

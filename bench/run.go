@@ -48,7 +48,7 @@ func orchestrate(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	r := &runner{plan: p, mbus: *program, errors: log, progress: os.Stderr}
 	if *only != "" {
 		r.only = strings.Split(*only, ",")
@@ -182,7 +182,7 @@ func (r *runner) start(p *pair, services int) error {
 		command = func(role, broker string) ([]string, error) {
 			args := []string{role, p.name, broker}
 			switch {
-			case role == "call" && p.contender.events:
+			case role == "call" && p.events:
 				args = append(args, strconv.Itoa(services))
 			case role == "call" && p.serve != nil:
 				args = append(args, p.services[0].address)

@@ -40,8 +40,9 @@ type record struct {
 	Value     float64 `json:"value,omitempty"`     // of the fact
 	Unit      string  `json:"unit,omitempty"`
 
-	Spoiled bool   `json:"spoiled"` // other load on the machine, in at least half of the repetitions
-	NotRun  string `json:"not_run,omitempty"`
+	Spoiled bool    `json:"spoiled"` // other load on the machine, in at least half of the repetitions
+	Others  float64 `json:"others"`  // of one processor, what other processes used meanwhile
+	NotRun  string  `json:"not_run,omitempty"`
 
 	title string
 	cell  cell
@@ -84,10 +85,11 @@ func summary(c contender, k cell, samples, floor []sample, failed string) record
 		allocs := middle(func(_ int, s sample) float64 { return float64(s.Mallocs) / float64(s.Calls) })
 		r.Allocs = &allocs
 	}
+	r.Others = middle(func(_ int, s sample) float64 { return s.others })
 	spoiled := 0
 	for n, s := range samples {
 		r.Failed, r.Behind = r.Failed+s.Failed, r.Behind+s.Behind
-		if s.spoiled || floor[n].spoiled {
+		if s.spoiled() || floor[n].spoiled() {
 			spoiled++
 		}
 	}

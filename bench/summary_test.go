@@ -9,7 +9,11 @@ import (
 func at64() cell { return cell{Case: "unary", InFlight: 64, Size: small} }
 
 func made(rate float64, p99, cpu time.Duration, spoiled bool) sample {
-	return sample{result: result{Calls: 100, P99: p99, Mallocs: 300}, rate: rate, client: cpu / 2, service: cpu / 2, spoiled: spoiled}
+	others := 0.1
+	if spoiled {
+		others = 0.5
+	}
+	return sample{result: result{Calls: 100, P99: p99, Mallocs: 300}, rate: rate, client: cpu / 2, service: cpu / 2, others: others}
 }
 
 func TestRatiosAreTakenWithinARepetition(t *testing.T) {
