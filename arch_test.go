@@ -7,10 +7,13 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/mod/modfile"
 )
 
 const (
@@ -126,6 +129,33 @@ func TestPackagesKeepNoState(t *testing.T) {
 					t.Errorf("%s: %s: there are no defaults to change", s.path, v.Names[0].Name)
 				}
 			}
+		}
+	}
+}
+
+func TestPeersOfTheBenchmarkStayInItsOwnModule(t *testing.T) {
+	direct := func(path string) map[string]bool {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := modfile.Parse(path, data, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]bool{}
+		for _, r := range file.Require {
+			found[r.Mod.Path] = !r.Indirect
+		}
+		return found
+	}
+	ours, theirs := direct("go.mod"), direct("bench/go.mod")
+	for _, peer := range []string{"google.golang.org/grpc", "connectrpc.com/connect", "github.com/livekit/psrpc"} {
+		if ours[peer] {
+			t.Errorf("go.mod requires %s, which belongs in bench/go.mod", peer)
+		}
+		if !theirs[peer] {
+			t.Errorf("bench/go.mod does not require %s: does this test still know the peers?", peer)
 		}
 	}
 }

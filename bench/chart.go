@@ -46,7 +46,7 @@ func charted(records []record) []record {
 func throughputChart(records []record) string {
 	var bars []bar
 	for _, r := range charted(records) {
-		bars = append(bars, bar{name: r.title, parts: []float64{r.Ratio}, min: r.Min, max: r.Max, value: r.short() + " ×", ours: strings.HasPrefix(r.Contender, "mbus")})
+		bars = append(bars, bar{name: r.title, parts: []float64{r.Ratio}, min: r.Min, max: r.Max, value: number(r.Ratio) + " ×" + mark(r), ours: strings.HasPrefix(r.Contender, "mbus")})
 	}
 	return chart("Calls per second beside plain nats.go", "64 calls in flight, 16 B; longer is better; the thin line spans all repetitions", bars, nil)
 }
@@ -56,11 +56,7 @@ func cpuChart(records []record) string {
 	var bars []bar
 	for _, r := range charted(records) {
 		sum := r.Client + r.Service + r.Broker
-		mark := ""
-		if r.Spoiled {
-			mark = "~"
-		}
-		bars = append(bars, bar{name: r.title, parts: []float64{r.Client, r.Service, r.Broker}, value: fmt.Sprintf("%.1f%s µs", sum, mark), ours: strings.HasPrefix(r.Contender, "mbus")})
+		bars = append(bars, bar{name: r.title, parts: []float64{r.Client, r.Service, r.Broker}, value: fmt.Sprintf("%.1f µs%s", sum, mark(r)), ours: strings.HasPrefix(r.Contender, "mbus")})
 	}
 	return chart("Processor time of a call", "64 calls in flight, 16 B; shorter is better; all processes together", bars, []string{"client", "service", "broker"})
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// mark is the event that ends a batch: whoever gets it says how many came
+// lastEvent is the event that ends a batch: whoever gets it says how many came
 // before it.
-const mark = "the last one"
+const lastEvent = "the last one"
 
 // A tally counts the events of one subscriber.
 type tally struct {
@@ -21,7 +21,7 @@ type tally struct {
 }
 
 func (t *tally) add(text string) error {
-	if text != mark {
+	if text != lastEvent {
 		t.got.Add(1)
 		return nil
 	}
@@ -55,7 +55,7 @@ func (p publishing) client() (*client, error) {
 				return err
 			}
 		}
-		if err := p.publish(mark)(ctx); err != nil {
+		if err := p.publish(lastEvent)(ctx); err != nil {
 			return err
 		}
 		for range subscribers {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"os"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -102,11 +101,15 @@ func (r record) short() string {
 	if r.NotRun != "" {
 		return "-"
 	}
-	mark := ""
+	return number(r.Ratio) + mark(r)
+}
+
+// mark is behind what was spoiled.
+func mark(r record) string {
 	if r.Spoiled {
-		mark = "~"
+		return " ~"
 	}
-	return strconv.FormatFloat(r.Ratio, 'f', 2, 64) + mark
+	return ""
 }
 
 func median(sorted []float64) float64 {

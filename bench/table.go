@@ -55,10 +55,7 @@ func head(k cell) []string {
 }
 
 func row(r record) []string {
-	name := r.title
-	if r.Spoiled {
-		name += " ~"
-	}
+	name := r.title + mark(r)
 	if r.NotRun != "" {
 		return []string{name, "not run: " + r.NotRun}
 	}
@@ -96,10 +93,7 @@ func fact(all []table, r record) []table {
 		all = append(all, table{title: r.Case, head: []string{"", "median", "min–max", ""}})
 	}
 	last := &all[len(all)-1]
-	name := r.title
-	if r.Spoiled {
-		name += " ~"
-	}
+	name := r.title + mark(r)
 	cells := []string{name, number(r.Value), number(r.Min) + "–" + number(r.Max), r.Unit}
 	if r.NotRun != "" {
 		cells = []string{name, "not run: " + r.NotRun}
