@@ -32,7 +32,7 @@ func (r *runner) discovery(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return err
 			}
-			r.fact("discovery, "+whole(float64(instances))+" instances", "all of it", "", nil, false).NotRun = err.Error()
+			r.fact("discovery, "+whole(float64(instances))+" instances", "all of it", "", nil, false).NotRun = reason(err)
 		}
 	}
 	return nil

@@ -46,7 +46,7 @@ func (r *runner) program(ctx context.Context) error {
 	for range r.plan.Starts {
 		n, took, err := startNode(ctx, r.mbus)
 		if err != nil {
-			r.fact(title, "all of it", "", nil, false).NotRun = err.Error()
+			r.fact(title, "all of it", "", nil, false).NotRun = reason(err)
 			return ctx.Err()
 		}
 		starts = append(starts, millisOf(took))
@@ -84,7 +84,7 @@ func (r *runner) commands(ctx context.Context, title string) error {
 		for range r.plan.Starts {
 			begun := time.Now()
 			if out, err := exec.CommandContext(ctx, r.mbus, args...).CombinedOutput(); err != nil {
-				r.fact(title, name, "", nil, false).NotRun = fmt.Sprintf("%v: %.100s", err, out)
+				r.fact(title, name, "", nil, false).NotRun = reason(fmt.Errorf("%w: %s", err, out))
 				return ctx.Err()
 			}
 			took = append(took, millisOf(time.Since(begun)))

@@ -52,6 +52,11 @@ func orchestrate(ctx context.Context, args []string, out io.Writer) error {
 	r := &runner{plan: p, mbus: *program, errors: log, progress: os.Stderr}
 	if *only != "" {
 		r.only = strings.Split(*only, ",")
+		for _, name := range r.only {
+			if _, err := find(name); err != nil {
+				return err
+			}
+		}
 	}
 	begun := time.Now()
 	if err := r.run(ctx); err != nil {
@@ -128,7 +133,7 @@ func (r *runner) calls(ctx context.Context) error {
 			continue
 		}
 		if _, err := p.load(load{Size: small, InFlight: 64, Duration: r.plan.Heat}); err != nil {
-			p.missing = err.Error()
+			p.missing = reason(err)
 		}
 	}
 	for _, k := range append(slices.Clone(r.plan.Calls), r.plan.Streams...) {
@@ -164,11 +169,19 @@ func (r *runner) pair(c contender, services int) *pair {
 		p.missing = "not asked for"
 		return p
 	}
-	err := r.start(p, services)
-	if err != nil {
-		p.missing = err.Error()
+	if err := r.start(p, services); err != nil {
+		p.missing = reason(err)
 	}
 	return p
+}
+
+// reason is an error as a cell of a table can hold it.
+func reason(err error) string {
+	text := strings.ReplaceAll(strings.Join(strings.Fields(err.Error()), " "), "|", "/")
+	if len(text) > 120 {
+		text = strings.ToValidUTF8(text[:120], "") + "…"
+	}
+	return text
 }
 
 // skips tells that a contender was not asked for. The floors always run.
@@ -240,7 +253,7 @@ func (r *runner) cell(ctx context.Context, pairs []*pair, k cell) error {
 			}
 			s, err := r.sample(pairs[i], k)
 			if err != nil {
-				failed[i] = err.Error()
+				failed[i] = reason(err)
 				continue
 			}
 			samples[i] = append(samples[i], s)

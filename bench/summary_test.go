@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +96,13 @@ func TestThePageSaysWhereAPeerIsFaster(t *testing.T) {
 	}
 	got := faster(records)
 	if len(got) != 1 || !strings.Contains(got[0], "gRPC-go 1.40 (mbus 1.00)") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestAReasonFitsIntoACell(t *testing.T) {
+	got := reason(errors.New("npm ci: one | two\n\tthree " + strings.Repeat("x", 500)))
+	if strings.ContainsAny(got, "|\n\t") || len(got) > 130 || !strings.HasPrefix(got, "npm ci: one / two three x") {
 		t.Errorf("got %q", got)
 	}
 }
