@@ -103,11 +103,11 @@ func (c Config) options(ctx context.Context) []nats.Option {
 	}
 	switch {
 	case c.InProcess != nil:
-		opts = append(opts, nats.InProcessServer(c.InProcess))
+		opts = append(opts, nats.InProcessServer(yieldingProvider{c.InProcess}))
 	case c.Dialer != nil:
-		opts = append(opts, nats.SetCustomDialer(c.Dialer))
+		opts = append(opts, nats.SetCustomDialer(yieldingDialer{c.Dialer}))
 	default:
-		opts = append(opts, nats.SetCustomDialer(&firstDialer{ctx: ctx, timeout: timeout}))
+		opts = append(opts, nats.SetCustomDialer(yieldingDialer{&firstDialer{ctx: ctx, timeout: timeout}}))
 	}
 	if c.Creds != "" {
 		opts = append(opts, nats.UserCredentials(c.Creds))

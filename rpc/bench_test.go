@@ -30,8 +30,8 @@ func BenchmarkCall(b *testing.B) {
 		return &rpc.Response{Codec: r.Codec, Body: r.Body}, nil
 	}, rpc.Inline())
 	serve(b, srv)
-	floor := dial(b, url).NATS()
-	if _, err := floor.QueueSubscribe("floor", "q", func(m *nats.Msg) { _ = m.Respond([]byte(`{"msg":"Hello John"}`)) }); err != nil {
+	floor := plain(b, url)
+	if _, err := plain(b, url).QueueSubscribe("floor", "q", func(m *nats.Msg) { _ = m.Respond([]byte(`{"msg":"Hello John"}`)) }); err != nil {
 		b.Fatal(err)
 	}
 	conn := dial(b, url)
@@ -45,7 +45,7 @@ func BenchmarkCall(b *testing.B) {
 		call func() error
 	}{
 		{"floor", func() error {
-			_, err := conn.NATS().RequestWithContext(ctx, "floor", payload)
+			_, err := floor.RequestWithContext(ctx, "floor", payload)
 			return err
 		}},
 		{"conn", func() error {
@@ -127,6 +127,17 @@ func dial(b *testing.B, url string) *bus.Conn {
 		}
 	})
 	return conn
+}
+
+// plain connects with nats.go alone.
+func plain(b *testing.B, url string) *nats.Conn {
+	b.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(nc.Close)
+	return nc
 }
 
 // warm calls until the client has learnt what the service speaks.
