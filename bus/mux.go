@@ -128,16 +128,22 @@ func (m *mux) move(s *slot, subject string) {
 	s.subject = subject
 }
 
-// lookup returns what the slot does with messages. Outside the lock the slot
-// itself may be at its next call already.
-func (m *mux) lookup(key uint64) func(*nats.Msg) {
+// arrive takes the slot out of the table unless it is for many messages: then f
+// says what it does with them. Outside the lock the slot itself may be at its
+// next call already.
+func (m *mux) arrive(key uint64) (s *slot, f func(*nats.Msg)) {
 	shard := &m.shards[key%muxShards]
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	if s := shard.slots[key]; s != nil {
-		return s.f
+	s = shard.slots[key]
+	if s == nil {
+		return nil, nil
 	}
-	return nil
+	if s.f != nil {
+		return nil, s.f
+	}
+	delete(shard.slots, key)
+	return s, nil
 }
 
 // deliver is called for every message that reaches the reply subscription.
@@ -150,11 +156,10 @@ func (m *mux) deliver(msg *nats.Msg) {
 	if !ok {
 		return
 	}
-	if f := m.lookup(key); f != nil {
+	switch s, f := m.arrive(key); {
+	case f != nil:
 		f(msg)
-		return
-	}
-	if s := m.remove(key); s != nil {
+	case s != nil:
 		s.result <- result{msg: msg}
 	}
 }

@@ -37,7 +37,7 @@ func Call[Res any](ctx context.Context, c *Client, service, method string, req a
 		r.Body = body
 	}
 	start := time.Now()
-	res, err := c.do(ctx, &r)
+	res, err := c.do(ctx, &r, start)
 	if err != nil {
 		return nil, err
 	}

@@ -149,12 +149,11 @@ func (c *Client) Close(ctx context.Context) error { return c.peers.close(ctx) }
 func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
 	own := *req
 	own.cancellable = ctx.Done() != nil
-	return c.do(ctx, &own)
+	return c.do(ctx, &own, time.Now())
 }
 
-// do is Do for a request that belongs to it.
-func (c *Client) do(ctx context.Context, req *Request) (*Response, error) {
-	start := time.Now()
+// do is Do for a request that belongs to it and began at start.
+func (c *Client) do(ctx context.Context, req *Request, start time.Time) (*Response, error) {
 	if err := checkTarget(req); err != nil {
 		return nil, c.explain(err, req, start)
 	}

@@ -22,19 +22,24 @@ type inbound struct {
 
 	counted bool   // among the calls in progress
 	framed  bool   // the caller speaks frames, and is answered so
+	timed   bool   // the caller said how long it waits
+	chunks  bool   // a plain caller takes an answer in parts
+	place   int    // among the calls in progress
 	seq     uint64 // of its frame
 	timeout time.Duration
-	timed   bool   // the caller said how long it waits
-	conn    string // of the caller, to hear of a cancel
-	open    wire.Open
-	size    int           // of a request in parts
-	chunks  bool          // a plain caller takes an answer in parts
-	link    *serverStream // that brings the request in parts
+	opened  *opened // nil for a call whose request came whole
 	request Request
 	ctx     callContext
 
 	res     *Response
 	failure *bus.Error
+}
+
+// An opened is what the first frame of a stream, or of a request in parts, says.
+type opened struct {
+	wire.Open
+	size int           // of the request
+	link *serverStream // that brings it
 }
 
 // receive takes a message that asks for the endpoint. It runs on the goroutine
@@ -68,7 +73,7 @@ func (e *endpoint) receive(m *nats.Msg) {
 		return
 	}
 	if c.seq, c.counted = wire.SeqOf(m.Data); c.counted {
-		s.progress.add(c.seq)
+		s.progress.add(c.seq, c)
 	}
 	s.workers.run(c)
 }
@@ -98,11 +103,11 @@ func (c *inbound) serve() {
 // finish sends what came of the call.
 func (c *inbound) finish(seq uint64) {
 	c.reply(c.res, c.failure)
-	if c.link != nil {
-		c.link.pipe.Close()
+	if c.opened != nil && c.opened.link != nil {
+		c.opened.link.pipe.Close()
 	}
 	if c.counted {
-		c.ep.srv.progress.remove(seq)
+		c.ep.srv.progress.remove(seq, c)
 	}
 	c.ep.srv.leave(c.ep)
 }
@@ -127,13 +132,13 @@ func (c *inbound) answer() (*Response, *bus.Error) {
 		return nil, c.ep.failed(bus.Errorf(bus.DeadlineExceeded, "the caller's time was over before %s could begin", c.ep.method))
 	}
 	c.ctx.parent, c.ctx.deadline, c.ctx.request = s.base, deadline, &c.request
-	if c.conn != "" {
-		c.ctx.cancels, c.ctx.caller = s.cancels, c.conn
+	if c.ctx.caller != "" {
+		c.ctx.cancels = s.cancels
 		if c.ctx.key.id = c.request.ID; c.framed {
 			c.ctx.key = callKey{seq: c.seq}
 		}
 	}
-	if c.open.Call {
+	if c.opened != nil && c.opened.Call {
 		if err := c.receiveBody(deadline); err != nil {
 			c.ep.counter.done(time.Since(c.arrived))
 			return nil, c.ep.failed(err)
@@ -226,7 +231,7 @@ func (c *inbound) parseOpen(f *wire.Frame) error {
 	case len(open.Message) > pipe.Fragment:
 		return bus.Errorf(bus.TooLarge, "the first message of a stream may have %d bytes with its opening, not %d", pipe.Fragment, len(open.Message))
 	}
-	c.open = open
+	c.opened = &opened{Open: open}
 	return nil
 }
 
@@ -241,7 +246,7 @@ func (c *inbound) parseLarge(f *wire.Frame, open wire.Open) error {
 	case open.First, open.Half:
 		return bus.Errorf(bus.InvalidArgument, "the request in parts begins with its opening")
 	}
-	c.open, c.size = open, size
+	c.opened = &opened{Open: open, size: size}
 	return nil
 }
 
@@ -301,7 +306,7 @@ func (c *inbound) control(name, value string) error {
 	case wire.HeaderID:
 		c.request.ID = value
 	case wire.HeaderConn:
-		c.conn = value
+		c.ctx.caller = value
 	case wire.HeaderAttempt:
 		n, err := strconv.ParseUint(value, 10, 16)
 		if err != nil || n == 0 {

@@ -13,27 +13,27 @@ import (
 
 // receiveBody receives the body of a request in parts.
 func (c *inbound) receiveBody(deadline time.Time) error {
-	s := c.ep.srv
-	if !s.hold(c.size) {
+	s, size := c.ep.srv, c.opened.size
+	if !s.hold(size) {
 		return refused(bus.Errorf(bus.ResourceExhausted, "%s puts together %d MiB of requests already", s.named(), maxAssembling>>20))
 	}
-	defer s.hold(-c.size)
+	defer s.hold(-size)
 	ctx, cancel := context.WithDeadline(s.base, deadline)
 	defer cancel()
 	link := &serverStream{srv: s, reply: c.msg.Reply, end: func(error) { c.ctx.interrupt(errGaveUp) }}
-	link.open(c.open)
-	c.link = link
+	link.open(c.opened.Open)
+	c.opened.link = link
 	if err := link.accept(c.seq, link.pipe.Grant(), nil); err != nil {
 		return err
 	}
-	k, body, err := link.pipe.RecvSized(ctx, c.size)
+	k, body, err := link.pipe.RecvSized(ctx, size)
 	if err != nil {
 		return err
 	}
 	if _, _, err := link.pipe.Recv(ctx); !errors.Is(err, io.EOF) {
 		return bus.Errorf(bus.InvalidArgument, "the request goes on behind its end (%v)", err)
 	}
-	if err := checkSum(body, c.size, link.pipe.Trailer()); err != nil {
+	if err := checkSum(body, size, link.pipe.Trailer()); err != nil {
 		return err
 	}
 	c.request.Codec, c.request.Body = codec.Codec(k), body
@@ -58,7 +58,10 @@ func (c *inbound) replyLarge(res *Response) error {
 	}
 	ctx, cancel := context.WithDeadline(s.base, c.deadline())
 	defer cancel()
-	link := c.link
+	var link *serverStream
+	if c.opened != nil {
+		link = c.opened.link
+	}
 	if link == nil {
 		link = &serverStream{srv: s, reply: c.msg.Reply, ticket: true, end: func(error) {}}
 		link.open(wire.Open{})

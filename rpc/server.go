@@ -108,7 +108,7 @@ type Server struct {
 	listeners  []*bus.Listener
 	announcer  *discovery.Announcer
 	ready      chan struct{} // closed when Start returns
-	workers    *workers
+	workers    workers
 	cancels    *cancels
 	claims     *bus.Listener
 	progress   inProgress
@@ -158,7 +158,7 @@ func NewServer(conn *bus.Conn, cfg ServerConfig) *Server {
 		conn: conn, cfg: cfg, id: cfg.ID, plan: codec.PlanOf(conn),
 		log:       cfg.Logger.With().Str("service", cfg.Name).Str("instance", cfg.ID).Logger(),
 		endpoints: make(map[string]*endpoint),
-		ready:     make(chan struct{}), workers: newWorkers(), empty: make(chan struct{}, 1),
+		ready:     make(chan struct{}), empty: make(chan struct{}, 1),
 	}
 }
 

@@ -163,11 +163,15 @@ func (s *serverStream) over() {
 // newServerStream makes the server's side of the stream that c opens.
 func (c *inbound) newServerStream(ctx context.Context, end context.CancelCauseFunc) *serverStream {
 	s := &serverStream{srv: c.ep.srv, reply: c.msg.Reply, end: end}
-	s.open(c.open)
-	if c.open.First {
-		s.pipe.First(uint8(c.request.Codec), c.open.Message)
+	var open wire.Open
+	if c.opened != nil {
+		open = c.opened.Open
 	}
-	if c.open.Half {
+	s.open(open)
+	if open.First {
+		s.pipe.First(uint8(c.request.Codec), open.Message)
+	}
+	if open.Half {
 		s.pipe.PeerHalf()
 	}
 	context.AfterFunc(ctx, func() { s.stopped(ctx) })
