@@ -10,3 +10,20 @@ func NotUnderRace(t testing.TB) {
 		t.Skip("the race detector changes what is counted here")
 	}
 }
+
+// Allocations is how often the process allocates, on average and rounded down,
+// while f runs once: f, and all that others do meanwhile, the broker included.
+// An error of f fails the test. Before it, call [NotUnderRace].
+func Allocations(t testing.TB, f func() error) float64 {
+	t.Helper()
+	for range 100 { // fills the pools, grows the stacks
+		if err := f(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return testing.AllocsPerRun(1000, func() {
+		if err := f(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
