@@ -37,6 +37,40 @@ func WithConfirm() PublishOption {
 	return func(p *publishing) { p.confirm = true }
 }
 
+func collect(opts []PublishOption) publishing {
+	if len(opts) == 0 {
+		return publishing{codec: codec.JSON} // without an allocation
+	}
+	p := &publishing{codec: codec.JSON}
+	for _, opt := range opts {
+		opt(p)
+	}
+	return *p
+}
+
+// name adds the Content-Type of the event.
+func (p *publishing) name(conn *bus.Conn) {
+	if p.header != nil || !p.codec.Valid() {
+		p.set(wire.HeaderContentType, p.codec.ContentType())
+		return
+	}
+	// A header costs as much as the rest of an event. Where it is the only one,
+	// all events of the connection share it.
+	shared := conn.Shared(headersKey{}, func() any {
+		var all headers
+		for c := codec.JSON; c.Valid(); c++ {
+			all[c] = nats.Header{wire.HeaderContentType: {c.ContentType()}}
+		}
+		return &all
+	})
+	p.header = shared.(*headers)[p.codec]
+}
+
+type headersKey struct{}
+
+// headers are the Content-Type headers of all codecs. They are only read.
+type headers [codec.Raw + 1]nats.Header
+
 func (p *publishing) set(key, value string) {
 	if p.header == nil {
 		p.header = nats.Header{}
@@ -50,10 +84,7 @@ func (p *publishing) set(key, value string) {
 // illegal topic, internal for a value that cannot be encoded, too_large over
 // the broker's limit, unavailable with End Broker when the broker is away.
 func Publish[T any](ctx context.Context, conn *bus.Conn, topic string, value T, opts ...PublishOption) error {
-	p := publishing{codec: codec.JSON}
-	for _, opt := range opts {
-		opt(&p)
-	}
+	p := collect(opts)
 	if err := wire.CheckTopic(topic); err != nil {
 		return bus.Errorf(bus.InvalidArgument, "%w", err)
 	}
@@ -65,7 +96,7 @@ func Publish[T any](ctx context.Context, conn *bus.Conn, topic string, value T, 
 		}
 		body = encoded
 		if p.codec != codec.JSON {
-			p.set(wire.HeaderContentType, p.codec.ContentType())
+			p.name(conn)
 		}
 	}
 	if p.confirm {
