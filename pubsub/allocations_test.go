@@ -21,6 +21,7 @@ type Account struct {
 
 // MarshalMsg has the receiver that msgp gives to small structs.
 func (a Account) MarshalMsg(b []byte) ([]byte, error) {
+	b = msgp.Require(b, 9+len(a.ID)+len(a.Name)+2*msgp.StringPrefixSize)
 	b = msgp.AppendString(msgp.AppendString(msgp.AppendMapHeader(b, 2), "id"), a.ID)
 	return msgp.AppendString(msgp.AppendString(b, "name"), a.Name), nil
 }

@@ -19,6 +19,7 @@ type Count struct {
 }
 
 func (n *Count) MarshalMsg(b []byte) ([]byte, error) {
+	b = msgp.Require(b, 3+msgp.IntSize)
 	return msgp.AppendInt(msgp.AppendString(msgp.AppendMapHeader(b, 1), "n"), n.N), nil
 }
 
