@@ -31,7 +31,7 @@ type claim struct {
 // answered, by their numbers. Two callers may use the same number.
 //
 // Each call goes in and comes out, and questions are rare: a list in which every
-// call knows its place costs a quarter of a map.
+// call knows its place costs less than a map.
 type inProgress [claimShards]struct {
 	mu    sync.Mutex
 	calls []numbered
