@@ -154,16 +154,8 @@ func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
 
 // do is Do for a request that belongs to it and began at start.
 func (c *Client) do(ctx context.Context, req *Request, start time.Time) (*Response, error) {
-	if err := checkTarget(req); err != nil {
+	if err := c.begin(ctx, req); err != nil {
 		return nil, c.explain(err, req, start)
-	}
-	if !req.Codec.Valid() {
-		req.Codec = codec.JSON
-	}
-	req.Attempt, req.tried = 1, c.newTried()
-	c.inherit(ctx, req)
-	if req.depth > maxDepth {
-		return nil, c.explain(tooDeep(req), req, start)
 	}
 	if timeout := c.timeout(ctx, req); timeout > 0 {
 		limited := c.patience.limit(ctx, timeout, start)
@@ -178,6 +170,22 @@ func (c *Client) do(ctx context.Context, req *Request, start time.Time) (*Respon
 		res = &Response{Codec: codec.JSON} // middleware may answer so
 	}
 	return res, nil
+}
+
+// begin makes a request ready to be sent, or says why it must not be.
+func (c *Client) begin(ctx context.Context, req *Request) error {
+	if err := checkTarget(req); err != nil {
+		return err
+	}
+	if !req.Codec.Valid() {
+		req.Codec = codec.JSON
+	}
+	req.Attempt, req.tried = 1, c.newTried()
+	c.inherit(ctx, req)
+	if req.depth > maxDepth {
+		return tooDeep(req)
+	}
+	return nil
 }
 
 // timeout is the bound that ctx needs besides its own, 0 if none.

@@ -241,7 +241,7 @@ func TestRequestsThatCannotBeAnsweredAreDroppedAndCounted(t *testing.T) {
 		})
 		serve(t, s)
 		conn := b.Conn(t)
-		victim, err := conn.NATS().SubscribeSync("mbus.announce.>")
+		victim, err := conn.NATS().SubscribeSync("mbus.announce.payments.>") // where nobody else speaks
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -54,16 +54,8 @@ type clientStream struct {
 func (c *Client) openStream(lasting context.Context, req *Request, o opening) (*RawStream, error) {
 	start, ctx := time.Now(), lasting
 	req.Stream = true
-	if err := checkTarget(req); err != nil {
+	if err := c.begin(ctx, req); err != nil {
 		return nil, c.explain(err, req, start)
-	}
-	if !req.Codec.Valid() {
-		req.Codec = codec.JSON
-	}
-	req.Attempt, req.tried = 1, c.newTried()
-	c.inherit(ctx, req)
-	if req.depth > maxDepth {
-		return nil, c.explain(tooDeep(req), req, start)
 	}
 	var open *clientStream
 	try := chain(func(ctx context.Context, req *Request) (*Response, error) {
