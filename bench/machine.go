@@ -77,7 +77,7 @@ type machine struct {
 func thisMachine() machine {
 	return machine{
 		Processor: field("/proc/cpuinfo", "model name"),
-		Kernel:    runtime.GOOS + "/" + runtime.GOARCH + " " + output("uname", "-r"),
+		Kernel:    runtime.GOOS + "/" + runtime.GOARCH + " " + release(output("uname", "-r")),
 		Commit:    output("git", "describe", "--always", "--dirty", "--exclude=*"),
 		Cores:     runtime.NumCPU(),
 		Memory:    memory(),
@@ -110,4 +110,10 @@ func output(name string, args ...string) string {
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
 	return strings.TrimSpace(line)
+}
+
+// release is a kernel's version without what its builder has added.
+func release(full string) string {
+	parts := strings.SplitN(full, ".", 3)
+	return strings.Join(parts[:min(len(parts), 2)], ".")
 }
