@@ -64,6 +64,10 @@ func BenchmarkCall(b *testing.B) {
 			_, err := rpc.Call[HelloResponse](ctx, client, greeter, "Say.Hello", request)
 			return err
 		}},
+		{"idempotent", func() error {
+			_, err := rpc.Call[HelloResponse](ctx, client, greeter, "Say.Hello", request, rpc.WithIdempotent())
+			return err
+		}},
 	}
 	for _, callers := range []int{1, 16, 64, 256} {
 		for _, c := range contenders {
