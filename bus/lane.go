@@ -14,7 +14,7 @@ import (
 // for less than theirs.
 const (
 	laneSize       = 16384
-	streamLaneSize = 98304
+	streamLaneSize = 131072
 )
 
 // A lane is one channel and one goroutine that serve many subscriptions, so

@@ -12,7 +12,7 @@ import (
 // A Stream is one side of an open stream: In is what its holder receives, Out
 // what it sends. The other side holds the same stream the other way round.
 //
-// A message that is not received holds up its sender: 64 messages or 1 MiB may
+// A message that is not received holds up its sender: 1024 messages or 1 MiB may
 // wait, less where many streams share a connection. Nothing is dropped.
 //
 // The caller of a stream must bring it to an end: receive up to an error, Close

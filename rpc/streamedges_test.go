@@ -377,7 +377,7 @@ func TestTheWindowIsWholeAgainWhenStreamsAreOver(t *testing.T) {
 			}
 		}
 		time.Sleep(30 * time.Second) // those that asked for the window have been silent
-		if w := window(); w != (wire.Credit{Seq: 64, Bytes: 1 << 20}) {
+		if w := window(); w != (wire.Credit{Seq: 1024, Bytes: 1 << 20}) {
 			t.Errorf("with no stream the window is %v", w)
 		}
 	})

@@ -14,9 +14,9 @@ const (
 	leastWindow  = 4 << 10
 	// The same in frames. A window that is given is not taken back, so streams
 	// that open one after the other have more than this together; 10,000 of them
-	// have less than a connection holds for a reader that is late, 98,304.
+	// have less than a connection holds for a reader that is late, 131,072.
 	connFrames   = 16 << 10
-	streamFrames = 64
+	streamFrames = 1024
 	leastFrames  = 4
 )
 

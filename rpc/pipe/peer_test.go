@@ -165,7 +165,7 @@ func TestAReaderOutlivesABrokerThatIsAway(t *testing.T) {
 	}
 }
 
-// The connection of a server holds 98,304 frames of streams, and NATS drops what
+// The connection of a server holds 131,072 frames of streams, and NATS drops what
 // is more.
 func TestTheWindowsOfTenThousandStreamsFitAConnection(t *testing.T) {
 	var budget pipe.Budget
@@ -174,7 +174,7 @@ func TestTheWindowsOfTenThousandStreamsFitAConnection(t *testing.T) {
 		p := pipe.New(pipe.Config{Send: func(*wire.Frame) error { return nil }, Budget: &budget, MaxMessage: maxMessage})
 		frames += p.Grant().Seq
 	}
-	if frames > 98304 {
+	if frames > 131072 {
 		t.Errorf("%d frames may come at once", frames)
 	}
 }

@@ -203,10 +203,10 @@ func TestASenderWaitsForItsReader(t *testing.T) {
 		n++
 		p.settle(t)
 	}
-	if n != 64 {
-		t.Errorf("%d messages went out to a reader that reads none, the window is 64", n)
+	if n != 1024 {
+		t.Errorf("%d messages went out to a reader that reads none, the window is 1024", n)
 	}
-	for range 32 {
+	for range 512 {
 		if _, _, err := p.b.Recv(ended()); err != nil {
 			t.Fatal(err)
 		}
@@ -216,8 +216,8 @@ func TestASenderWaitsForItsReader(t *testing.T) {
 		n++
 		p.settle(t)
 	}
-	if n != 96 {
-		t.Errorf("%d messages in all after 32 were taken, want 96", n)
+	if n != 1536 {
+		t.Errorf("%d messages in all after 512 were taken, want 1536", n)
 	}
 }
 
