@@ -37,7 +37,7 @@
 // the call concerned at once with permission_denied.
 //
 // Everything that waits is bounded: 65,536 calls ([Config.MaxCalls], then
-// refused), 16,384 messages in each [Lane] and about a million replies of
-// together 256 MiB (then NATS drops the newest, and [Conn.Dropped] and the log
-// tell).
+// refused), 16,384 messages in each [Lane], 131,072 in that of streams, and
+// about a million replies of together 256 MiB (then NATS drops the newest, and
+// [Conn.Dropped] and the log tell).
 package bus

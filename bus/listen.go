@@ -35,7 +35,7 @@ type Listener struct {
 // one of them, in rotation.
 //
 // All listeners of a lane share one goroutine, so f must not block; at 16,384
-// messages waiting in a lane (65,536 for Streams) NATS drops the newest, which
+// messages waiting in a lane (131,072 for Streams) NATS drops the newest, which
 // Dropped counts.
 // Listeners share the messages, so f must not change them.
 //
