@@ -51,7 +51,8 @@ type Instance struct {
 	Client uint64 `json:"client,omitempty"`
 	// Rev grows with each change of the announcement.
 	Rev uint64 `json:"rev"`
-	// Load is 0 to 100, InFlight the calls being served: as of the last beat.
+	// Load is 0 to 100, InFlight the calls and streams being served: as of
+	// the last beat.
 	Load     int   `json:"load"`
 	InFlight int   `json:"in_flight"`
 	State    State `json:"state,omitempty"`

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"time"
 
@@ -47,13 +46,7 @@ func ClientConfigFromEnv() (ClientConfig, error) {
 // maxEnvRetries is more than anyone can want.
 const maxEnvRetries = 100
 
-// eitherEnv returns the value of a variable of the client and the name under
-// which it was found.
+// eitherEnv is firstEnv for a variable of the client.
 func eitherEnv(what string) (value, name string) {
-	for _, name := range []string{"MBUS_" + what, "MICRO_" + what} {
-		if v := os.Getenv(name); v != "" {
-			return v, name
-		}
-	}
-	return "", "MBUS_" + what
+	return firstEnv("MBUS_"+what, "MICRO_"+what)
 }

@@ -72,11 +72,11 @@
 // # Time
 //
 // What travels is the time left, never a clock time. The context of a handler
-// ends when its caller's time is over, at the server's cap (30 s, or the TimeLimit
-// of the method) at the latest, when the caller gives up, when Stop runs out of time, and when the handler
-// returns; context.Cause tells them apart. Calls made with that context have
-// what is left of it. A request whose time is over is refused before its handler
-// begins.
+// ends when its caller's time is over, at the server's cap (30 s, or the
+// [TimeLimit] of the method) at the latest, when the caller gives up, when Stop
+// runs out of time, and when the handler returns; context.Cause tells them
+// apart. Calls made with that context have what is left of it. A request whose
+// time is over is refused before its handler begins.
 //
 // # Validation
 //

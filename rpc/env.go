@@ -84,6 +84,12 @@ func fromEnv(what string) (value, name string) {
 	if strings.HasPrefix(what, "REGISTER_") {
 		names = []string{"MBUS_SERVER_" + what, "MBUS_" + what, "MICRO_SERVER_" + what, "MICRO_" + what}
 	}
+	return firstEnv(names...)
+}
+
+// firstEnv returns the value of the first variable that is not empty, and its
+// name; that of the first if all are.
+func firstEnv(names ...string) (value, name string) {
 	for _, name := range names {
 		if v := os.Getenv(name); v != "" {
 			return v, name

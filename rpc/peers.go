@@ -340,6 +340,7 @@ func (p *peer) close(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
 	p.speaks.Store(speaksPlain)
+	p.mayRepeat.Store(nil) // who comes up from here on is not heard
 	if p.timer != nil {
 		p.timer.Stop()
 	}
