@@ -212,6 +212,37 @@ func TestAMethodDeclaresThatItsCallsMayRunTwice(t *testing.T) {
 	}
 }
 
+func TestAClosedClientDoesNotCountOnWhatItHasLearnt(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		var ran atomic.Int64
+		s := newGreeter(b.Conn(t))
+		rpc.Handle(s, "Say.Hello", func(ctx context.Context, r *HelloRequest) (*HelloResponse, error) {
+			if ran.Add(1); r.Name == "" {
+				return hello(ctx, r)
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}, rpc.Idempotent())
+		serve(t, s)
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
+		if _, err := rpc.Call[HelloResponse](bustest.Context(t), client, greeter, "Say.Hello", nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second) // the client asks
+		for _, want := range []int64{4, 1} {
+			ran.Store(0)
+			wantError(t, sayHello(bustest.Context(t), client), bus.DeadlineExceeded, bus.Timeout)
+			if ran.Load() != want {
+				t.Errorf("the handler ran %d times, want %d", ran.Load(), want)
+			}
+			time.Sleep(time.Second)
+			if err := client.Close(bustest.Context(t)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 func TestAContractSaysThatCallsMayRunTwiceAndHowLongTheyTake(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		contract := rpc.Method[HelloRequest, HelloResponse]{Service: greeter, Name: "Say.Hello", Idempotent: true, Timeout: 2 * time.Second}
