@@ -106,6 +106,11 @@ func TestNATSToolsSeeAndCallEveryService(t *testing.T) {
 			t.Errorf("nats request %s %s: got %q, want %q in it", subject, call.body, said, call.want)
 		}
 	}
+	// A stream is as many replies and an empty one, which the tool calls nil.
+	said := b.nats(t, "request", "mbus.rpc.go_micro_srv_lab.Lab.Count", `{"n":5}`, "--wait-for-empty", "--raw")
+	if got := strings.Fields(said); !slices.Equal(got, []string{`{"i":0}`, `{"i":1}`, `{"i":2}`, `{"i":3}`, `{"i":4}`, "nil", "body"}) {
+		t.Errorf("nats request of a stream: got %q, want the numbers from 0 to 4 and an end", said)
+	}
 }
 
 // natsToolsSee shows a service to the tool.
