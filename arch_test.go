@@ -38,14 +38,22 @@ var imports = map[string][]string{
 	"rpc/middleware":      {"bus", "bus/wire", "rpc"},
 	"pubsub":              {"bus", "bus/wire", "bus/codec"},
 	"embedded":            {"bus"},
-	"cli":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/registrar", "discovery/selector", "rpc", "rpc/schema", "pubsub", "embedded", "examples"},
+	"gateway":             {"bus", "bus/codec", "discovery", "discovery/selector", "rpc", "pubsub"},
+	"gateway/token":       {"bus"},
+	"gateway/live":        {"bus", "bus/codec", "gateway", "rpc", "pubsub"},
+	"gateway/spec":        {"bus", "discovery", "rpc", "rpc/schema", "gateway"},
+	"gateway/api":         {"bus", "bus/codec", "discovery", "rpc", "rpc/schema", "pubsub", "gateway", "gateway/live", "gateway/spec"},
+	"gateway/sidecar":     {"bus", "bus/codec", "discovery", "discovery/registrar", "rpc", "pubsub", "gateway", "gateway/live"},
+	"gateway/mcp":         {"bus", "bus/codec", "discovery", "rpc", "rpc/schema", "gateway", "gateway/spec"},
+	"gateway/web":         {"bus", "bus/codec", "discovery", "discovery/registrar", "rpc", "rpc/schema", "pubsub", "gateway", "gateway/live"},
+	"cli":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/registrar", "discovery/selector", "rpc", "rpc/schema", "pubsub", "embedded", "gateway", "gateway/token", "gateway/api", "gateway/sidecar", "gateway/mcp", "gateway/web", "examples"},
 	"examples":            {"bus", "bus/codec", "discovery", "discovery/selector", "rpc", "pubsub", "examples"},
 }
 
 // only lists what may be imported in few places.
 var only = map[string][]string{
 	"github.com/nats-io/nats-server": {"embedded", "bus/bustest"},
-	"net/http":                       {"examples"},
+	"net/http":                       {"gateway", "gateway/token", "gateway/live", "gateway/spec", "gateway/api", "gateway/sidecar", "gateway/mcp", "gateway/web", "cli", "examples"},
 	"reflect":                        {"bus/codec", "rpc/schema", "rpc/register.go", "rpc/registerstream.go", "rpc/handle.go"},
 }
 

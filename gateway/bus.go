@@ -1,0 +1,122 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/discovery"
+	"github.com/mbus-dev/mbus/discovery/selector"
+	"github.com/mbus-dev/mbus/rpc"
+)
+
+// BusConfig configures a Bus. The zero value works.
+type BusConfig struct {
+	// From is the name that calls carry as their origin, such as "go.micro.api".
+	From string
+	// Selector chooses the instance of each call; the zero value leaves it to
+	// the bus.
+	Selector selector.Config
+	// MaxBody is the most bytes of a request or an answer. 0 means 64 MiB.
+	MaxBody int
+	// Logger gets what no caller can be told. The zero value is silent.
+	Logger zerolog.Logger
+}
+
+// A Bus is the side of a gateway that faces the bus: a client for calls and
+// streams, and a live list of who is there. Rooms in one process share it. It is
+// a bus.Runner; its methods may be called from any goroutine once it has
+// started.
+type Bus struct {
+	// Conn is the connection.
+	Conn *bus.Conn
+	// Client makes the calls of all rooms: what it refuses nobody gets.
+	Client *rpc.Client
+
+	logger zerolog.Logger
+
+	mu     sync.Mutex
+	view   *discovery.View
+	cancel context.CancelFunc
+}
+
+// NewBus returns a Bus on conn that knows nobody before Start.
+func NewBus(conn *bus.Conn, cfg BusConfig) *Bus {
+	return &Bus{
+		Conn: conn, logger: cfg.Logger,
+		Client: rpc.NewClient(conn, rpc.ClientConfig{
+			From: cfg.From, Selector: cfg.Selector, MaxBody: cfg.MaxBody, Logger: cfg.Logger,
+		}),
+	}
+}
+
+// Start begins to watch who is there. It does not wait for them: a gateway
+// serves at once, and calls need no list.
+func (b *Bus) Start(ctx context.Context) error {
+	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	view, err := discovery.Watch(watching, b.Conn)
+	if err != nil {
+		cancel()
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.view, b.cancel = view, cancel
+	return nil
+}
+
+// Stop ends the watching and the client.
+func (b *Bus) Stop(ctx context.Context) error {
+	b.mu.Lock()
+	view, cancel := b.view, b.cancel
+	b.mu.Unlock()
+	if view == nil {
+		return nil
+	}
+	cancel()
+	view.Close()
+	return b.Client.Close(ctx)
+}
+
+// View is the live list of all services; nil before Start.
+func (b *Bus) View() *discovery.View {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.view
+}
+
+// Endpoint finds an endpoint that some live instance of a service has.
+func (b *Bus) Endpoint(service, method string) (discovery.Endpoint, bool) {
+	if view := b.View(); view != nil {
+		for _, i := range view.Instances(service) {
+			if e, ok := i.Endpoint(method); ok {
+				return e, true
+			}
+		}
+	}
+	return discovery.Endpoint{}, false
+}
+
+// Known reports whether a live instance of the service is there.
+func (b *Bus) Known(service string) bool {
+	view := b.View()
+	return view != nil && len(view.Instances(service)) > 0
+}
+
+// Apps returns the instances of a service that were registered with an address
+// and are reached by HTTP.
+func (b *Bus) Apps(service string) []discovery.Instance {
+	view := b.View()
+	if view == nil {
+		return nil
+	}
+	var apps []discovery.Instance
+	for _, i := range view.Instances(service) {
+		if i.Registered() {
+			apps = append(apps, i)
+		}
+	}
+	return apps
+}
