@@ -31,6 +31,7 @@ type grammar struct {
 
 	Node nodeCommand `cmd:"" group:"Node" help:"Run the bus: broker and registry in one process."`
 
+	Mcp        mcpCommand        `cmd:"" group:"Tools" help:"Give the services to a language model, as tools."`
 	Cli        promptCommand     `cmd:"" group:"Tools" help:"Take commands at a prompt."`
 	Doctor     doctorCommand     `cmd:"" group:"Tools" help:"Find out what is in the way."`
 	New        newCommand        `cmd:"" group:"Tools" help:"Make a new service."`
