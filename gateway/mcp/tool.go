@@ -36,8 +36,8 @@ func (t target) same(o target) bool {
 }
 
 // targets are the methods that may be tools and are there, by the names of their
-// tools, and how many more there are than fit. Of several versions the highest
-// counts.
+// tools, and how many more there are than fit. Of several instances that
+// differ the youngest counts.
 func (s *Server) targets() (found map[string]target, left int) {
 	found = make(map[string]target)
 	view := s.bus.View()
@@ -46,7 +46,7 @@ func (s *Server) targets() (found map[string]target, left int) {
 	}
 	for _, service := range view.Services() {
 		instances := slices.Clone(view.Instances(service))
-		slices.SortStableFunc(instances, func(a, b discovery.Instance) int { return strings.Compare(a.Version, b.Version) })
+		slices.SortStableFunc(instances, func(a, b discovery.Instance) int { return a.Started.Compare(b.Started) })
 		for _, i := range instances {
 			for _, e := range i.Endpoints {
 				if !s.offers(service, e) {
