@@ -283,7 +283,8 @@ class Greeter:
                 f"Nats-Service-Error: {message}\r\nNats-Service-Error-Code: {failure.status}\r\n"
                 f"Mbus-Error: {failure.code}\r\nMbus-Retry: never\r\n").encode())
         else:
-            self.publish(reply, json.dumps(result, ensure_ascii=False).encode())
+            # Compact, as the bytes are that a schema's hash is of.
+            self.publish(reply, json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode())
 
     def handle(self, method, header, body):
         fields = dict(line.split(": ", 1) for line in header.decode().split("\r\n") if ": " in line)
