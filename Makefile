@@ -63,5 +63,5 @@ docs: ## write docs/cli.md anew from the grammar
 	$(GO) test ./cli -run TestReference -update
 
 clean: ## remove what the targets made
-	rm -rf bin bench/out bench/.moleculer
+	rm -rf bin bench/out bench/.moleculer examples/greeter/javascript/node_modules
 	$(GO) clean -testcache

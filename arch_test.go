@@ -47,7 +47,7 @@ var imports = map[string][]string{
 	"gateway/mcp":         {"bus", "bus/wire", "bus/codec", "discovery", "rpc", "gateway"},
 	"gateway/web":         {"bus", "bus/codec", "discovery", "discovery/registrar", "rpc", "rpc/schema", "pubsub", "gateway", "gateway/live"},
 	"cli":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/registrar", "discovery/selector", "rpc", "rpc/schema", "pubsub", "embedded", "gateway", "gateway/token", "gateway/api", "gateway/sidecar", "gateway/mcp", "gateway/web", "examples"},
-	"examples":            {"bus", "bus/codec", "discovery", "discovery/selector", "rpc", "pubsub", "examples"},
+	"examples":            {"bus", "bus/codec", "discovery", "discovery/selector", "rpc", "pubsub", "gateway", "gateway/api", "examples"},
 }
 
 // only lists what may be imported in few places.
@@ -177,7 +177,7 @@ func sources(t *testing.T) []source {
 			return err
 		}
 		name := d.Name()
-		if d.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "bin" || path == "bench") {
+		if d.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "bin" || name == "node_modules" || path == "bench") {
 			return filepath.SkipDir
 		}
 		if d.IsDir() || !strings.HasSuffix(name, ".go") {

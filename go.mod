@@ -2,6 +2,9 @@ module github.com/mbus-dev/mbus
 
 go 1.26.0
 
+// What npm installs is no part of the module.
+ignore ./examples/greeter/javascript/node_modules
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/google/go-cmp v0.7.0
