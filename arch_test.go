@@ -39,7 +39,7 @@ var imports = map[string][]string{
 	"pubsub":              {"bus", "bus/wire", "bus/codec"},
 	"embedded":            {"bus", "embedded/bind"},
 	"embedded/bind":       {},
-	"gateway":             {"bus", "bus/codec", "discovery", "discovery/selector", "rpc", "pubsub", "embedded/bind", "gateway/token"},
+	"gateway":             {"bus", "bus/codec", "bus/wire", "discovery", "discovery/selector", "rpc", "pubsub", "embedded/bind", "gateway/token"},
 	"gateway/token":       {"bus"},
 	"gateway/live":        {"bus", "bus/codec", "gateway", "rpc", "pubsub"},
 	"gateway/spec":        {"bus", "discovery", "rpc", "rpc/schema", "gateway"},
