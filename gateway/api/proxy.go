@@ -47,7 +47,7 @@ type appKey struct{}
 type app struct {
 	service string
 	targets []string
-	lift    func() // the bound on the time of the answer
+	lasts   func() // says that the answer lasts as long as it lasts
 }
 
 func newProxy(a *API) *proxy {
@@ -102,7 +102,14 @@ func (f *forbidden) Error() string {
 // serveApp passes a request on to an app of the service. web lets it become a
 // WebSocket.
 func (a *API) serveApp(w http.ResponseWriter, r *http.Request, service string, web bool) {
-	to := &app{service: service, lift: func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) }}
+	ctx, giveUp := context.WithCancelCause(r.Context())
+	defer giveUp(nil)
+	to := &app{service: service}
+	to.lasts = func() {
+		stream, over := gateway.Stream(w, r)
+		context.AfterFunc(ctx, over)
+		context.AfterFunc(stream, func() { giveUp(context.Cause(stream)) })
+	}
 	apps := a.bus.Apps(service)
 	for _, i := range rand.Perm(len(apps)) {
 		if len(to.targets) < maxTries {
@@ -110,18 +117,20 @@ func (a *API) serveApp(w http.ResponseWriter, r *http.Request, service string, w
 		}
 	}
 	if len(to.targets) == 0 {
-		a.fail(w, r, a.missing(&target{service: service}))
+		a.fail(w, r, a.missing(&target{service: service, method: methodOfApp + r.Method}))
 		return
 	}
 	if r.ContentLength > a.cfg.MaxUpload {
 		a.fail(w, r, overBody(a.cfg.MaxUpload))
 		return
 	}
-	in := r.WithContext(context.WithValue(r.Context(), appKey{}, to))
+	in := r.WithContext(context.WithValue(ctx, appKey{}, to))
 	if r.Body != nil && r.Body != http.NoBody {
 		in.Body = http.MaxBytesReader(w, r.Body, a.cfg.MaxUpload)
 	}
-	if !web || !live.IsWebSocket(r) {
+	if web && live.IsWebSocket(r) {
+		to.lasts()
+	} else {
 		in.Header = in.Header.Clone()
 		in.Header.Del("Upgrade")
 	}
@@ -207,7 +216,7 @@ func (p *proxy) modify(res *http.Response) error {
 	switch {
 	case res.StatusCode == http.StatusSwitchingProtocols:
 	case strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream"):
-		res.Request.Context().Value(appKey{}).(*app).lift() // it lasts as long as it lasts
+		res.Request.Context().Value(appKey{}).(*app).lasts()
 	default:
 		res.Body = &bounded{ReadCloser: res.Body, left: limit}
 	}

@@ -186,7 +186,9 @@ func TestOnlyAllowedTargetsAreDialled(t *testing.T) {
 func TestARedirectIsNotFollowed(t *testing.T) {
 	b := bustest.Start(t)
 	h := open(t, b, api.Config{})
-	h.app(t, "go.micro.api.app", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://169.254.169.254/", http.StatusFound) })
+	h.app(t, "go.micro.api.app", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://169.254.169.254/", http.StatusFound)
+	})
 	got := h.do(t, "GET", "/app", "")
 	if got.status != 302 || got.header.Get("Location") != "http://169.254.169.254/" {
 		t.Errorf("got %d, %v", got.status, got.header)

@@ -92,9 +92,9 @@ func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method
 
 // callable refuses the methods of HTTP that must not call t.
 //
-// A GET calls what is declared safe. In Micro's paths, as in Micro, it calls the
-// rest too, unless that is declared unsafe, or a page of another site made a
-// browser send it.
+// A GET calls what is declared safe. In Micro's paths, as in Micro, and by a route
+// it calls the rest too, unless that is declared unsafe: pages of other sites have
+// been stopped before.
 func (a *API) callable(w http.ResponseWriter, r *http.Request, t *target) error {
 	if !reads(r) || t.safe() {
 		return nil
@@ -104,10 +104,6 @@ func (a *API) callable(w http.ResponseWriter, r *http.Request, t *target) error 
 	}
 	if t.full || t.endpoint.Metadata[metaSafe] == "false" {
 		return notAllowed(w, "POST, PUT, PATCH, DELETE, OPTIONS", "%s.%s is not declared safe to be called with %s: use POST", t.service, t.method, r.Method)
-	}
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "cross-site", "same-site":
-		return bus.Errorf(bus.PermissionDenied, "%s.%s may change something, and a page of another site asks for it", t.service, t.method)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/mbus-dev/mbus/bus/codec"
 	"github.com/mbus-dev/mbus/discovery"
+	"github.com/mbus-dev/mbus/gateway"
 )
 
 // A target is what a request is for.
@@ -25,9 +26,14 @@ type target struct {
 	parts  []string
 	route  *route
 	params map[string]string
-	// app says that the service is reached by HTTP.
-	app bool
+	// app says that the service is reached by HTTP, with the method verb.
+	app  bool
+	verb string
 }
+
+// methodOfApp begins the method by which rights know a request to an app: HTTP.GET
+// and so on.
+const methodOfApp = "HTTP."
 
 // safe reports whether a call changes nothing.
 func (t *target) safe() bool { return t.endpoint.Metadata[metaSafe] == "true" }
@@ -47,18 +53,24 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, parts []string) {
 		a.serveCloudEvent(w, r, parts)
 		return
 	}
-	t := target{parts: parts}
+	t := target{parts: parts, verb: r.Method}
 	one, fields, verbs := a.routes.find(r, parts)
-	switch {
-	case one != nil:
+	if one != nil {
 		t.service, t.method, t.params, t.route = one.service, one.method, fields, one
 		a.know(&t)
-	case len(verbs) > 0:
-		slices.Sort(verbs)
-		a.fail(w, r, notAllowed(w, strings.Join(slices.Compact(verbs), ", ")+", OPTIONS", "%s is not for %s", r.URL.Path, r.Method))
-		return
-	default:
+	} else {
 		a.byPath(&t)
+	}
+	gateway.Note(r.Context(), t.service, t.method)
+	// First of all, so that who may not call learns nothing of what there is.
+	err := a.bus.MayCall(r.Context(), t.service, t.method)
+	if err == nil && len(verbs) > 0 {
+		slices.Sort(verbs)
+		err = notAllowed(w, strings.Join(slices.Compact(verbs), ", ")+", OPTIONS", "%s is not for %s", r.URL.Path, r.Method)
+	}
+	if err != nil {
+		a.fail(w, r, err)
+		return
 	}
 	a.handle(w, r, t)
 }
@@ -80,7 +92,7 @@ func (a *API) byPath(t *target) {
 		return
 	}
 	if service, ok := appByMicro(a.cfg.Namespace, t.parts); ok && len(a.bus.Apps(service)) > 0 || ofApps {
-		*t = target{parts: t.parts, service: service, app: true}
+		*t = target{parts: t.parts, verb: t.verb, service: service, method: methodOfApp + t.verb, app: true}
 	}
 }
 
