@@ -183,7 +183,7 @@ func TestAClientThatGoesAwayCancelsTheCall(t *testing.T) {
 	defer web.Close()
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
-	r, err := http.NewRequestWithContext(ctx, "POST", web.URL+"/go.micro.srv.lab/Lab.Wait", strings.NewReader("{}"))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, web.URL+"/go.micro.srv.lab/Lab.Wait", strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -64,7 +65,7 @@ func TestAMethodThatTakesARequestGetsIt(t *testing.T) {
 			t.Errorf("got the type %q", kind)
 		}
 		m := got.shown(t)
-		if m.Method != "GET" || m.Path != path || m.URL != path+"?name=John&tag=a&tag=b" || m.Body != "" || len(m.Post) != 0 {
+		if m.Method != http.MethodGet || m.Path != path || m.URL != path+"?name=John&tag=a&tag=b" || m.Body != "" || len(m.Post) != 0 {
 			t.Errorf("got %+v", m)
 		}
 		for name, want := range map[string]string{
@@ -215,4 +216,21 @@ func mustJSON(t testing.TB, v any) []byte {
 		t.Fatal(err)
 	}
 	return out
+}
+
+func TestAGatewayThatHasJustStartedKnowsTheHandlers(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		base := open(t, b, api.Config{})
+		base.mirror(t, rpc.Note("path", "/show/{what}"))
+		for range 5 {
+			h := open(t, b, api.Config{})
+			if m := h.do(t, "GET", "/mirror/mirror/show", "").shown(t); m.Method != http.MethodGet {
+				t.Errorf("got %+v", m)
+			}
+			h = open(t, b, api.Config{})
+			if m := h.do(t, "GET", "/show/this", "").shown(t); text(m.Get["what"]) != "this" {
+				t.Errorf("got %+v", m)
+			}
+		}
+	})
 }

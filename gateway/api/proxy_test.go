@@ -106,7 +106,7 @@ func TestAnAppGetsTheRequestAsItIs(t *testing.T) {
 	got := h.do(t, "PUT", "/app/a%20b/c?x=1&y=2", "the body", "Content-Type", "text/plain", "Cookie", "c=1", "Authorization", "Bearer x",
 		"Mbus-From", "evil", "Connection", "X-Hop", "X-Hop", "1", "X-Forwarded-For", "10.0.0.1")
 	got.want(t, "the answer", http.StatusTeapot, "from the app", 0)
-	if seen.URL.RequestURI() != "/app/a%20b/c?x=1&y=2" || seen.Method != "PUT" || body != "the body" || "http://"+seen.Host != s.URL {
+	if seen.URL.RequestURI() != "/app/a%20b/c?x=1&y=2" || seen.Method != http.MethodPut || body != "the body" || "http://"+seen.Host != s.URL {
 		t.Errorf("the app got %s %s at %s with %q", seen.Method, seen.URL.RequestURI(), seen.Host, body)
 	}
 	for name, want := range map[string]string{
@@ -309,7 +309,7 @@ func TestAWebSocketReachesAnApp(t *testing.T) {
 		defer web.Close()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		conn, res, err := websocket.Dial(ctx, web.URL+"/app/ws", nil)
+		conn, res, err := websocket.Dial(ctx, web.URL+"/app/ws", nil) //nolint:bodyclose // the library closes it
 		if !c.upgrade {
 			if err == nil {
 				t.Error("the handler http has opened a WebSocket")
@@ -345,7 +345,7 @@ func TestAClientThatLeavesAnAppEndsTheRequest(t *testing.T) {
 		<-began
 		leave()
 	}()
-	r, err := http.NewRequestWithContext(ctx, "GET", web.URL+"/app", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, web.URL+"/app", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mbus-dev/mbus/bus/codec"
 	"github.com/mbus-dev/mbus/discovery"
@@ -53,6 +55,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, parts []string) {
 		a.serveCloudEvent(w, r, parts)
 		return
 	}
+	a.settle(r.Context())
 	t := target{parts: parts, verb: r.Method}
 	one, fields, verbs := a.routes.find(r, parts)
 	if one != nil {
@@ -73,6 +76,30 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, parts []string) {
 		return
 	}
 	a.handle(w, r, t)
+}
+
+// settleLimit is how long a gateway that has just started waits for the list of
+// those who are there, which decides on routes and handlers.
+const settleLimit = time.Second
+
+// settle waits for the first list of who is there.
+func (a *API) settle(ctx context.Context) {
+	view := a.bus.View()
+	if view == nil {
+		return
+	}
+	select {
+	case <-view.Ready():
+		return
+	default:
+	}
+	limit := time.NewTimer(settleLimit)
+	defer limit.Stop()
+	select {
+	case <-view.Ready():
+	case <-limit.C:
+	case <-ctx.Done():
+	}
 }
 
 // byPath finds what a path without a route is for.
