@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -37,6 +38,7 @@ type house struct {
 	gate  *gateway.Bus
 	api   *api.API
 	calls atomic.Int64
+	begin http.Header // of the answers, as an edge may have begun them
 }
 
 // open makes a house whose services are those that furnish starts.
@@ -131,6 +133,7 @@ func (h *house) send(t testing.TB, r *http.Request) reply {
 	t.Helper()
 	before := h.calls.Load()
 	w := httptest.NewRecorder()
+	maps.Copy(w.Header(), h.begin)
 	h.api.ServeHTTP(w, r)
 	res := w.Result()
 	defer res.Body.Close()

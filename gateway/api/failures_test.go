@@ -64,6 +64,8 @@ func TestEveryFailureHasItsStatusItsBodyAndItsHeaders(t *testing.T) {
 			{"unknown method", "POST", "/go.micro.srv.greeter/Say.Helo", "application/json", `{}`, 404, "nobody", "go.micro.srv.greeter.Say.Helo", "did you mean Say.Hello", "", 0},
 			{"unknown method by GET", "GET", "/go.micro.srv.greeter/Say.Helo", "", "", 404, "nobody", "go.micro.srv.greeter.Say.Helo", "did you mean Say.Hello", "", 0},
 			{"unknown path of Micro", "GET", "/nothing/at/all", "", "", 404, "nobody", "go.micro.api.nothing.At.All", "no service go.micro.api.nothing", "", 0},
+			{"a service alone", "GET", "/go.micro.srv.greeter", "", "", 404, "nobody", "go.micro.srv.greeter", "as in /go.micro.srv.greeter/Say.Hello", "", 0},
+			{"an unknown service alone", "GET", "/go.micro.srv.greter", "", "", 404, "nobody", "go.micro.srv.greter", "did you mean go.micro.srv.greeter", "", 0},
 			{"illegal service", "POST", "/go.micro.srv.*/Say.Hello", "application/json", `{}`, 400, "", "go.micro.srv.*.Say.Hello", "not allowed", "", 0},
 			{"a GET of what is not safe", "GET", direct, "", "", 405, "", "go.micro.api", "not declared safe", "Allow: POST, PUT, PATCH, DELETE, OPTIONS", 0},
 			{"a HEAD of what is not safe", "HEAD", direct, "", "", 405, "", "", "", "Allow: POST, PUT, PATCH, DELETE, OPTIONS", 0},

@@ -47,7 +47,8 @@ type appKey struct{}
 type app struct {
 	service string
 	targets []string
-	lasts   func() // says that the answer lasts as long as it lasts
+	lasts   func()      // says that the answer lasts as long as it lasts
+	header  http.Header // of the answer, as the edge has begun it
 }
 
 func newProxy(a *API) *proxy {
@@ -104,7 +105,7 @@ func (f *forbidden) Error() string {
 func (a *API) serveApp(w http.ResponseWriter, r *http.Request, service string, web bool) {
 	ctx, giveUp := context.WithCancelCause(r.Context())
 	defer giveUp(nil)
-	to := &app{service: service}
+	to := &app{service: service, header: w.Header()}
 	to.lasts = func() {
 		stream, over := gateway.Stream(w, r)
 		context.AfterFunc(ctx, over)
@@ -204,6 +205,7 @@ func (u *pending) Close() error { return nil }
 
 // modify bounds an answer, and takes from it what is not the app's to say.
 func (p *proxy) modify(res *http.Response) error {
+	to := res.Request.Context().Value(appKey{}).(*app)
 	limit := p.api.cfg.MaxUpload
 	if res.ContentLength > limit {
 		return bus.Errorf(bus.TooLarge, "the answer of %d bytes is over the limit of %d", res.ContentLength, limit)
@@ -211,12 +213,15 @@ func (p *proxy) modify(res *http.Response) error {
 	for name := range res.Header {
 		if l := strings.ToLower(name); gateway.Internal(l) || strings.HasPrefix(l, "access-control-") || l == "strict-transport-security" || l == "alt-svc" || l == "x-request-id" {
 			res.Header.Del(name)
+		} else if l != "vary" {
+			to.header.Del(name) // the app's own counts
 		}
 	}
+	to.header.Del("Content-Security-Policy") // its pages are its own matter
 	switch {
 	case res.StatusCode == http.StatusSwitchingProtocols:
 	case strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream"):
-		res.Request.Context().Value(appKey{}).(*app).lasts()
+		to.lasts()
 	default:
 		res.Body = &bounded{ReadCloser: res.Body, left: limit}
 	}

@@ -103,6 +103,7 @@ func TestAnAppGetsTheRequestAsItIs(t *testing.T) {
 		w.WriteHeader(http.StatusTeapot)
 		_, _ = io.WriteString(w, "from the app")
 	})
+	h.begin = http.Header{"Content-Security-Policy": {"default-src 'none'"}, "X-App": {"the edge's"}, "Referrer-Policy": {"no-referrer"}}
 	got := h.do(t, "PUT", "/app/a%20b/c?x=1&y=2", "the body", "Content-Type", "text/plain", "Cookie", "c=1", "Authorization", "Bearer x",
 		"Mbus-From", "evil", "Connection", "X-Hop", "X-Hop", "1", "X-Forwarded-For", "10.0.0.1")
 	got.want(t, "the answer", http.StatusTeapot, "from the app", 0)
@@ -116,7 +117,7 @@ func TestAnAppGetsTheRequestAsItIs(t *testing.T) {
 			t.Errorf("the app got %s %q, want %q", name, v, want)
 		}
 	}
-	for name, want := range map[string]string{"X-App": "1", "Mbus-End": "", "Access-Control-Allow-Origin": "", "Set-Cookie": "a=b"} {
+	for name, want := range map[string]string{"X-App": "1", "Mbus-End": "", "Access-Control-Allow-Origin": "", "Set-Cookie": "a=b", "Content-Security-Policy": "", "Referrer-Policy": "no-referrer"} {
 		if v := got.header.Get(name); v != want {
 			t.Errorf("got %s %q, want %q", name, v, want)
 		}

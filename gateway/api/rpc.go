@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -13,6 +14,10 @@ import (
 	"github.com/mbus-dev/mbus/gateway"
 	"github.com/mbus-dev/mbus/rpc"
 )
+
+// noPage is the policy of bytes from a service: whatever they are, they are no page
+// of the gateway's site.
+const noPage = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 // HeaderNode names the one instance that a request is for, as registries show
 // it.
@@ -67,7 +72,7 @@ func (a *API) call(w http.ResponseWriter, r *http.Request, t *target, h *hold) e
 	}
 	headers(w.Header(), res.Meta)
 	if res.Codec == codec.Raw {
-		w.Header().Set("Content-Security-Policy", "sandbox") // whatever it is, it is no page of ours
+		w.Header().Set("Content-Security-Policy", noPage)
 	}
 	w.Header().Set("Content-Type", kind)
 	w.Header().Add("Vary", "Accept")
@@ -178,6 +183,8 @@ func (a *API) missing(t *target) error {
 		}
 		_, seen := view.LastSeen(t.service)
 		switch {
+		case len(instances) > 0 && t.method == "":
+			e = bus.Errorf(bus.NotFound, "%s is a service: name a method behind it, as in /%s/%s", t.service, t.service, first(names))
 		case len(instances) > 0:
 			e = bus.Errorf(bus.NotFound, "%s has no method %s%s", t.service, t.method, meant(t.method, names))
 		case seen:
@@ -189,6 +196,17 @@ func (a *API) missing(t *target) error {
 	}
 	e.Service, e.Method, e.End = t.service, t.method, bus.Nobody
 	return e
+}
+
+// first is one of the methods that a service has for others, METHOD if there is
+// none.
+func first(names []string) string {
+	for _, name := range names {
+		if !strings.HasPrefix(name, "Debug.") {
+			return name
+		}
+	}
+	return "METHOD"
 }
 
 // meant lists what a name may have been meant to be.

@@ -110,6 +110,10 @@ func (a *API) byPath(t *target) {
 			a.know(t)
 			return
 		}
+		if len(t.parts) == 1 && strings.Contains(t.parts[0], ".") {
+			t.service, t.full = t.parts[0], true // and no method, which is answered so
+			return
+		}
 	}
 	if !ofApps {
 		t.service, t.method = byMicro(a.cfg.Namespace, t.parts)
@@ -130,6 +134,10 @@ func onBus(instances []discovery.Instance) bool {
 
 // handle gives a request to the handler that serves t.
 func (a *API) handle(w http.ResponseWriter, r *http.Request, t target) {
+	if t.method == "" {
+		a.fail(w, r, a.missing(&t))
+		return
+	}
 	handler, err := a.handlerOf(r, &t)
 	if err != nil {
 		a.fail(w, r, err)
