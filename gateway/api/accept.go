@@ -18,11 +18,14 @@ type accepted struct {
 	q         float64
 }
 
-// acceptedBy reads the Accept header of a request. Without one everything is
-// accepted.
+// acceptedBy reads the Accept header of a request, nil if there is none.
 func acceptedBy(r *http.Request) []accepted {
-	var list []accepted
-	for _, line := range r.Header["Accept"] {
+	lines := r.Header["Accept"]
+	if len(lines) == 0 || len(lines) == 1 && lines[0] == "*/*" {
+		return nil
+	}
+	list := []accepted{}
+	for _, line := range lines {
 		for entry := range strings.SplitSeq(line, ",") {
 			full, params, err := mime.ParseMediaType(entry)
 			if err != nil || len(list) == maxAccept {
@@ -41,15 +44,15 @@ func acceptedBy(r *http.Request) []accepted {
 			list = append(list, a)
 		}
 	}
-	if len(r.Header["Accept"]) == 0 {
-		list = append(list, accepted{"*", "*", 1})
-	}
 	return list
 }
 
 // weight is how much an Accept header likes one of several names of a type, the
-// closest entry deciding. 0 is not at all.
+// closest entry deciding. 0 is not at all; without a header everything is liked.
 func weight(list []accepted, names ...string) float64 {
+	if list == nil {
+		return 1
+	}
 	best, q := -1, 0.0
 	for _, a := range list {
 		for _, name := range names {
@@ -97,7 +100,11 @@ func choose(list []accepted, in codec.Codec, empty bool) codec.Codec {
 	var best codec.Codec
 	most := 0.0
 	for _, c := range order {
-		if q := weight(list, spellings(c)...); q > most {
+		names := spellings(c)
+		if names == nil { // bytes: what comes back has another codec
+			continue
+		}
+		if q := weight(list, names...); q > most {
 			best, most = c, q
 		}
 	}

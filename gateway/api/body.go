@@ -69,8 +69,16 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, h *hold) ([]b
 	if r.ContentLength > limit {
 		return nil, overBody(limit)
 	}
+	packed := r.Header["Content-Encoding"]
+	if r.ContentLength > 0 && len(packed) == 0 && h.of == nil { // what most requests are
+		body := make([]byte, r.ContentLength)
+		if _, err := io.ReadFull(r.Body, body); err != nil {
+			return nil, unread(r, err, limit)
+		}
+		return body, nil
+	}
 	body := http.MaxBytesReader(w, r.Body, limit)
-	switch e := strings.ToLower(strings.Join(r.Header.Values("Content-Encoding"), ",")); e {
+	switch e := strings.ToLower(strings.Join(packed, ",")); e {
 	case "", "identity":
 		return readAll(r, body, limit, h)
 	case "gzip", "x-gzip":
@@ -83,9 +91,6 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, h *hold) ([]b
 // readAll reads at most limit bytes of src.
 func readAll(r *http.Request, src io.Reader, limit int64, h *hold) ([]byte, error) {
 	var buf bytes.Buffer
-	if n := r.ContentLength; n > 0 && h.of == nil {
-		buf.Grow(int(min(n, limit)) + bytes.MinRead) // a read needs room to see the end
-	}
 	for {
 		if err := h.grow(readStep); err != nil {
 			return nil, err

@@ -46,7 +46,9 @@ func (a *API) content(w http.ResponseWriter, r *http.Request, t *target, h *hold
 		return input{}, bus.Errorf(bus.InvalidArgument, "there are %d headers Content-Type: send one", len(types))
 	}
 	kind := ""
-	if len(types) == 1 && types[0] != "" {
+	if len(types) == 1 && types[0] == "application/json" {
+		kind = types[0]
+	} else if len(types) == 1 && types[0] != "" {
 		var err error
 		if kind, _, err = mime.ParseMediaType(types[0]); err != nil {
 			return input{}, bus.Errorf(bus.InvalidArgument, "the content type %.80q cannot be read: %v", types[0], err)

@@ -82,12 +82,15 @@ func (a *API) call(w http.ResponseWriter, r *http.Request, t *target, h *hold) e
 
 // request makes the call that an HTTP request is.
 func (a *API) request(r *http.Request, t *target, in input) *rpc.Request {
-	meta := gateway.Metadata(r)
+	meta, node := gateway.Metadata(r), ""
+	if said := r.Header.Get(HeaderNode); said != "" {
+		node = a.bus.InstanceID(t.service, said)
+	}
 	delete(meta, HeaderNode)
 	delete(meta, gateway.HeaderRequestTimeout)
 	maps.Copy(meta, in.meta)
 	return &rpc.Request{
-		Service: t.service, Method: t.method, Instance: a.bus.InstanceID(t.service, r.Header.Get(HeaderNode)),
+		Service: t.service, Method: t.method, Instance: node,
 		Codec: in.codec, Body: in.body, Meta: meta, Idempotent: reads(r) && t.safe(),
 	}
 }
@@ -115,6 +118,9 @@ func (a *API) callable(w http.ResponseWriter, r *http.Request, t *target) error 
 
 // acceptable refuses a client that will take no answer there can be.
 func acceptable(t *target, list []accepted) error {
+	if list == nil {
+		return nil
+	}
 	for _, c := range list {
 		if c.q > 0 {
 			return nil
