@@ -104,6 +104,9 @@ func (k *socket) read(f func(websocket.MessageType, []byte) error) {
 // readError is what the end of reading means. What the library has not answered
 // with a close of its own is answered by this.
 func readError(err error) error {
+	if c, ok := errors.AsType[*closing](err); ok { // of the guard
+		return c
+	}
 	var network net.Error
 	switch {
 	case websocket.CloseStatus(err) != -1, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
@@ -136,8 +139,14 @@ func (k *socket) pings() {
 		select {
 		case <-tick.C:
 			ctx, cancel := context.WithTimeout(context.Background(), k.rules.ping)
-			_ = k.ws.Ping(ctx) // that no pong comes is seen where they are read
+			err := k.ws.Ping(ctx)
 			cancel()
+			// That no pong comes is seen where they are read, if that is what the
+			// reader is at. A connection that is broken shows here.
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				k.ended(errGone)
+				return
+			}
 		case <-k.quit:
 			return
 		}
