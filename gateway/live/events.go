@@ -189,16 +189,18 @@ func (t *talk) stream(f *following, out eventFeed) {
 		case <-f.ready:
 			batch, lost := f.pop()
 			for i := range batch {
-				b = out.event(b, &batch[i])
+				if batch[i].gap {
+					b = append(b, out.gap...)
+				} else {
+					b = out.event(b, &batch[i])
+				}
 			}
 			if lost {
 				b, over = append(b, out.lost...), true
 			}
 		case <-changed:
 			changed = f.changed()
-			if f.gap() {
-				b = append(b, out.gap...)
-			}
+			f.look()
 		case <-ping.C:
 			b = append(b, out.ping...)
 		case <-t.told.Done():

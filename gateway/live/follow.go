@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -20,9 +21,11 @@ const (
 // them fill.
 type following struct {
 	*queue
-	conn  *bus.Conn
-	subs  []*pubsub.Subscription
-	epoch uint64
+	conn *bus.Conn
+	subs []*pubsub.Subscription
+	// seen is how often NATS had connected anew by the last event. NATS counts
+	// before it subscribes again, so no event overtakes the count.
+	seen atomic.Uint64
 }
 
 // follow subscribes to topics, in the queue group that the request names.
@@ -41,7 +44,7 @@ func (t *talk) follow(named []string) (*following, error) {
 		}
 	}
 	f := &following{queue: newQueue(), conn: t.s.bus.Conn}
-	f.epoch = f.conn.Epoch()
+	f.seen.Store(f.conn.NATS().Stats().Reconnects)
 	for _, topic := range topics {
 		if err := f.add(t.ctx, topic, group); err != nil {
 			f.stop()
@@ -58,6 +61,7 @@ func (f *following) add(ctx context.Context, topic, group string) error {
 			f.fail()
 			return nil
 		}
+		f.look()
 		f.push(event{topic: e.Topic, header: e.Header, body: e.Body})
 		return nil
 	}, pubsub.WithGroup(group), pubsub.WithBuffer(queueEvents, queueBytes))
@@ -77,18 +81,15 @@ func (f *following) stop() {
 	}
 }
 
-// changed is closed when the connection to the broker is next lost or made again.
+// changed is closed when the connection to the broker is next lost or made
+// again, which is when to look.
 func (f *following) changed() <-chan struct{} { return f.conn.Changed() }
 
-// gap reports, once for each time, that the connection to the broker was lost and
-// is there again: events may be missing.
-func (f *following) gap() bool {
-	epoch := f.conn.Epoch()
-	if epoch == f.epoch {
-		return false
+// look puts a gap into the queue if the broker was away since the last look.
+func (f *following) look() {
+	if now := f.conn.NATS().Stats().Reconnects; f.seen.Swap(now) != now {
+		f.push(event{gap: true})
 	}
-	f.epoch = epoch
-	return true
 }
 
 func topicsOf(named []string) ([]string, error) {

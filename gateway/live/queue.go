@@ -10,8 +10,9 @@ const (
 	batchBytes  = 64 << 10
 )
 
-// An event is one event of a topic, on its way to a client.
+// An event is one event of a topic, on its way to a client, or a gap.
 type event struct {
+	gap    bool // the broker was away: events may be missing here
 	topic  string
 	header map[string][]string
 	body   []byte

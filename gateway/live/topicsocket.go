@@ -35,7 +35,11 @@ func (t *talk) sendEvents(k *socket, f *following, frames eventFrames) error {
 		case <-f.ready:
 			batch, lost := f.pop()
 			for i := range batch {
-				if k.text(frames.event(&batch[i])) != nil {
+				frame := frames.gap
+				if !batch[i].gap {
+					frame = frames.event(&batch[i])
+				}
+				if frame != nil && k.text(frame) != nil {
 					return &closing{websocket.StatusPolicyViolation, "too slow"}
 				}
 			}
@@ -44,11 +48,7 @@ func (t *talk) sendEvents(k *socket, f *following, frames eventFrames) error {
 			}
 		case <-changed:
 			changed = f.changed()
-			if f.gap() && frames.gap != nil {
-				if k.text(frames.gap) != nil {
-					return &closing{websocket.StatusPolicyViolation, "too slow"}
-				}
-			}
+			f.look()
 		case err := <-k.over:
 			return err
 		case <-t.told.Done():
