@@ -15,6 +15,7 @@ import (
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/codec"
+	"github.com/mbus-dev/mbus/gateway"
 	"github.com/mbus-dev/mbus/pubsub"
 )
 
@@ -79,6 +80,7 @@ type eventFeed struct {
 	gap         []byte
 	lost        []byte
 	shutdown    []byte
+	fail        func(gateway.Failure) []byte
 }
 
 func sseEvents(resumed string) eventFeed {
@@ -91,6 +93,7 @@ func sseEvents(resumed string) eventFeed {
 		gap:      []byte("event: mbus.gap\ndata: {\"reason\":\"broker\"}\n\n"),
 		lost:     []byte("event: mbus.lost\ndata: {\"reason\":\"slow\"}\n\n"),
 		shutdown: []byte("event: mbus.end\ndata: {\"reason\":\"shutdown\"}\n\n"),
+		fail:     func(f gateway.Failure) []byte { return namedEvent("mbus.error", f) },
 	}
 }
 
@@ -101,6 +104,7 @@ func lineEvents() eventFeed {
 		gap:         []byte("{\"gap\":{\"reason\":\"broker\"}}\n"),
 		lost:        []byte("{\"lost\":{\"reason\":\"slow\"}}\n"),
 		shutdown:    []byte("{\"end\":{\"reason\":\"shutdown\"}}\n"),
+		fail:        failureLine,
 	}
 }
 
@@ -204,10 +208,15 @@ func (t *talk) stream(f *following, out eventFeed) {
 		case <-ping.C:
 			b = append(b, out.ping...)
 		case <-t.told.Done():
-			if t.farewell() != nil {
+			switch why := t.parting(); {
+			case errors.Is(why, errShutdown):
 				b = append(b, out.shutdown...)
+			case !errors.Is(why, errGone):
+				b = append(b, out.fail(t.failure(why))...)
 			}
 			over = true
+		case <-f.conn.Closed():
+			b, over = append(b, out.shutdown...), true
 		}
 		if len(b) > 0 && o.write(b) != nil || over {
 			return

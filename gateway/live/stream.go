@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -145,13 +146,13 @@ func (t *talk) relay(p *puller, out feed) {
 				}
 			}
 		case <-t.told.Done():
-			e := t.farewell()
+			why := t.parting()
 			switch {
-			case e == nil: // the client has gone
-			case !o.begun:
-				t.refuse(e)
+			case errors.Is(why, errGone):
+			case o.begun && errors.Is(why, errShutdown):
+				last(out.leave(t.w.Header(), t.failure(goingAway())))
 			default:
-				last(out.leave(t.w.Header(), t.failure(e)))
+				fail(orGoing(why))
 			}
 			return
 		}

@@ -40,7 +40,7 @@ func (t *talk) sendEvents(k *socket, f *following, frames eventFrames) error {
 					frame = frames.event(&batch[i])
 				}
 				if frame != nil && k.text(frame) != nil {
-					return &closing{websocket.StatusPolicyViolation, "too slow"}
+					return &closing{websocket.StatusPolicyViolation, closeSlow}
 				}
 			}
 			if lost {
@@ -52,10 +52,9 @@ func (t *talk) sendEvents(k *socket, f *following, frames eventFrames) error {
 		case err := <-k.over:
 			return err
 		case <-t.told.Done():
-			if t.farewell() == nil {
-				return errGone
-			}
-			return &closing{websocket.StatusGoingAway, closeShutdown}
+			return t.parting()
+		case <-f.conn.Closed():
+			return errShutdown
 		}
 	}
 }
