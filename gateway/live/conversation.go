@@ -2,9 +2,10 @@ package live
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"net/http"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"unicode/utf8"
 
@@ -34,7 +35,7 @@ func (s *Server) ServeWebSocket(w http.ResponseWriter, r *http.Request, req *rpc
 		s.cfg.Logger.Debug().Err(err).Msg("a WebSocket could not be made")
 		return
 	}
-	c := &conversation{t: t, sock: k, req: req, mode: k.ws.Subprotocol(), opened: make(chan struct{})}
+	c := &conversation{t: t, sock: k, req: req, mode: strings.ToLower(k.ws.Subprotocol()), opened: make(chan struct{})}
 	c.packed.Store(c.mode == subprotocolMsgpack)
 	c.serve()
 }
@@ -53,8 +54,7 @@ type conversation struct {
 }
 
 func (c *conversation) serve() {
-	release := context.AfterFunc(c.t.s.severed, c.sock.conn.abandon)
-	defer release()
+	defer c.t.hurry(c.sock)()
 	c.sock.serve(c.receive)
 	err := c.relay()
 	c.t.cancel() // what the reader does ends before it is waited for
@@ -98,12 +98,14 @@ func (c *conversation) relay() error {
 	c.stream = o.stream
 	close(c.opened)
 	p := pull(c.stream)
-	defer p.stop()
+	var only sync.WaitGroup
+	defer only.Wait()
+	defer p.stop() // ends what only waits for
 	if early != nil {
 		return early
 	}
 	if c.req.Body != nil {
-		sendOnly(c.stream, c.req)
+		only.Go(func() { sendOnly(c.stream, c.req) })
 	}
 	for p.next(); ; {
 		select {

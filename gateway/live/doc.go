@@ -102,11 +102,11 @@
 //	with a CR
 //	the broker was  event: mbus.gap                     {"gap":{"reason":"broker"}}
 //	away            data: {"reason":"broker"}
-//	too slow        event: mbus.lost                    {"lost":{"reason":"slow"}}, close 1013
-//	                data: {"reason":"slow"}
-//	the gateway     event: mbus.end                     {"end":{"reason":"shutdown"}}, close 1001
-//	stops           data: {"reason":"shutdown"}
-//	a failure       event: mbus.error, data: a Failure  {"error":{…}}, close 4401, …
+//	too slow        event: mbus.lost                    {"lost":{"reason":"slow"}};
+//	                data: {"reason":"slow"}              a WebSocket: only close 1013
+//	the gateway     event: mbus.end                     {"end":{"reason":"shutdown"}};
+//	stops           data: {"reason":"shutdown"}          a WebSocket: only close 1001
+//	a failure       event: mbus.error, data: a Failure  {"error":{…}}; a WebSocket: and close 4401, …
 //
 // No topic has a space, or begins with mbus, so events cannot pass for these. In
 // JSON "content_type" is there if the event has one. The comment ": listening"
@@ -128,6 +128,7 @@
 //	an upload that brings nothing   60 s                  408, the call is cancelled
 //	a client that sends no pong     60 s                  close 1008
 //	a close that is not answered    5 s                   cut off
+//	the end when the gateway stops  5 s                   cut off
 //	events that wait for a reader   1,024, 4 MiB          mbus.lost or close 1013, after the last
 //	                                                      event before the gap
 //	Micro's broker: a message       16 KiB                close 1009

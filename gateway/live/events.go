@@ -54,15 +54,15 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) error {
 	if len(topics) > 1 {
 		return bus.Errorf(bus.InvalidArgument, "%d topics; an event has one", len(topics))
 	}
+	if err := s.bus.MayPublish(r.Context(), topics[0]); err != nil {
+		return err
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.cfg.MaxMessage)))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return bus.Errorf(bus.TooLarge, "an event has at most %d bytes", s.cfg.MaxMessage)
 	}
 	if err != nil {
 		return bus.Errorf(bus.InvalidArgument, "the body broke off")
-	}
-	if err := s.bus.MayPublish(r.Context(), topics[0]); err != nil {
-		return err
 	}
 	opts := []pubsub.PublishOption{pubsub.WithConfirm()}
 	if c, err := codec.Parse(r.Header.Get("Content-Type")); err == nil && c != codec.JSON {
@@ -179,6 +179,7 @@ func (t *talk) stream(f *following, out eventFeed) {
 	o := newOutlet(t.w)
 	o.lasting()
 	defer context.AfterFunc(t.s.severed, o.abandon)()
+	defer context.AfterFunc(t.told, o.hasten)()
 	if o.begin(out.contentType) != nil || o.write(out.head) != nil {
 		return
 	}

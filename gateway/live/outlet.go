@@ -18,8 +18,9 @@ type outlet struct {
 	rc    *http.ResponseController
 	begun bool
 
-	mu   sync.Mutex
-	gone bool
+	mu    sync.Mutex
+	until time.Time // if it is set, of everything
+	gone  bool
 }
 
 func newOutlet(w http.ResponseWriter) *outlet {
@@ -78,9 +79,21 @@ func (o *outlet) rest() { o.deadline(time.Time{}) }
 func (o *outlet) deadline(at time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.gone {
-		_ = o.rc.SetWriteDeadline(at) // not every ResponseWriter has deadlines
+	if o.gone {
+		return
 	}
+	if !o.until.IsZero() && (at.IsZero() || at.After(o.until)) {
+		at = o.until
+	}
+	_ = o.rc.SetWriteDeadline(at) // not every ResponseWriter has deadlines
+}
+
+// hasten bounds all that is still written, the farewell included.
+func (o *outlet) hasten() {
+	o.mu.Lock()
+	o.until = time.Now().Add(farewell)
+	o.mu.Unlock()
+	o.deadline(o.until)
 }
 
 // abandon makes what is being written fail at once, and what is written later.

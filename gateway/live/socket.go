@@ -200,3 +200,11 @@ func closeCode(e *bus.Error) websocket.StatusCode {
 	}
 	return websocket.StatusCode(4000 + status)
 }
+
+// hurry bounds what is done on a WebSocket once its conversation is to end. The
+// function it returns must be called at the end.
+func (t *talk) hurry(k *socket) (release func()) {
+	cut := context.AfterFunc(t.s.severed, k.conn.abandon)
+	told := context.AfterFunc(t.told, func() { k.conn.end(time.Now().Add(farewell)) })
+	return func() { cut(); told() }
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -59,8 +60,10 @@ func (s *Server) ServeStream(w http.ResponseWriter, r *http.Request, req *rpc.Re
 		return
 	}
 	p := pull(stream)
-	defer p.stop()
-	sendOnly(stream, req)
+	var only sync.WaitGroup
+	defer only.Wait()
+	defer p.stop() // ends what only waits for
+	only.Go(func() { sendOnly(stream, req) })
 	t.relay(p, out)
 }
 
@@ -88,6 +91,7 @@ func (t *talk) relay(p *puller, out feed) {
 	o := newOutlet(t.w)
 	o.lasting()
 	defer context.AfterFunc(t.s.severed, o.abandon)()
+	defer context.AfterFunc(t.told, o.hasten)()
 	begin := func() error {
 		if o.begun {
 			return nil

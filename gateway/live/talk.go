@@ -36,7 +36,8 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) (*talk, bool) {
 	listening, end := gateway.Stream(w, r)
 	told, tell := context.WithCancelCause(listening)
 	stop := context.AfterFunc(s.told, func() { tell(context.Cause(s.told)) })
-	t.told, t.untell = told, func() { stop(); tell(nil); end() }
+	free := context.AfterFunc(s.severed, t.cancel)
+	t.told, t.untell = told, func() { stop(); free(); tell(nil); end() }
 	return t, true
 }
 

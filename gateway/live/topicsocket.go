@@ -2,7 +2,6 @@ package live
 
 import (
 	"bytes"
-	"context"
 
 	"github.com/coder/websocket"
 )
@@ -21,7 +20,7 @@ func (t *talk) socket(f *following, rules socketRules, frames eventFrames) {
 		t.s.cfg.Logger.Debug().Err(err).Msg("a WebSocket could not be made")
 		return
 	}
-	defer context.AfterFunc(t.s.severed, k.conn.abandon)()
+	defer t.hurry(k)()
 	k.serve(frames.receive)
 	err = t.sendEvents(k, f, frames)
 	t.cancel()

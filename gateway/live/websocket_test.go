@@ -91,6 +91,7 @@ func TestTheSubprotocolDecidesWhichFramesThereAre(t *testing.T) {
 		{speaking + "mbus.msgpack\r\n", "mbus.msgpack", binary, "binary 81a474657874a26f6b"},
 		{speaking + "mbus.msgpack\r\n", "mbus.msgpack", text, "close 1003 text frames carry JSON; this socket is mbus.msgpack"},
 		{speaking + "other, mbus.msgpack\r\n", "mbus.msgpack", binary, "binary 81a474657874a26f6b"},
+		{speaking + "MBUS.JSON\r\n", "MBUS.JSON", binary, "close 1003 binary frames carry msgpack; this socket is mbus.json"},
 		{speaking + "other\r\n", "", text, `text {"text":"ok"}`},
 	}
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
@@ -259,6 +260,24 @@ func TestStopClosesWebSockets(t *testing.T) {
 			t.Error(err)
 		}
 		r.idle(50 * time.Millisecond)
+	})
+}
+
+func TestStopTakesFiveSecondsForThoseWhoDoNotListen(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		r := newRoom(t, b)
+		r.raw(`/stream/Lab.Count?q={"n":100000,"pad":8192}`)
+		r.raw("/events?topic=a")
+		r.do("GET", "/events?topic=a", "")
+		r.do("POST", "/stream/Lab.Count", `{"n":100000,"pad":8192}`)
+		r.do("POST", "/stream/Lab.Stuck", `{"text":"`+strings.Repeat("x", 2<<20)+`"}`) // waits to be sent
+		publish(t, r.conn, "a", strings.Repeat("x", 100<<10))
+		time.Sleep(10 * time.Second)
+		start := time.Now()
+		if err := r.live.Stop(bustest.Context(t)); err != nil || time.Since(start).Round(time.Second) != 5*time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		r.idle(time.Second)
 	})
 }
 
