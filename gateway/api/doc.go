@@ -81,6 +81,13 @@
 // have safe=false. A browser's request from a page of another site has been
 // stopped before.
 //
+// A method that streams is handed to package gateway/live: one whose service sends
+// is answered with NDJSON or server-sent events, one whose client sends reads the
+// NDJSON of the body, and any opens over a WebSocket, where a stream whose service
+// alone sends has its request in the query. A GET by an EventSource or for a
+// WebSocket opens any stream. Request-Timeout and the 5 s are for calls; a stream
+// lasts as long as it lasts.
+//
 //	Content-Type                         body
 //	application/json, or none            JSON
 //	application/msgpack                  msgpack; becomes JSON for services that take none

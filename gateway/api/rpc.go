@@ -104,7 +104,7 @@ func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method
 // it calls the rest too, unless that is declared unsafe: pages of other sites have
 // been stopped before.
 func (a *API) callable(w http.ResponseWriter, r *http.Request, t *target) error {
-	if !reads(r) || t.safe() {
+	if !reads(r) || t.safe() || t.streams() && asksForStream(r) {
 		return nil
 	}
 	if t.full && !t.known {

@@ -33,3 +33,14 @@ func (a *API) serveStream(w http.ResponseWriter, r *http.Request, t *target) {
 		a.fail(w, r, status(http.StatusUpgradeRequired, "%s.%s sends and receives at once: open a WebSocket", t.service, t.method))
 	}
 }
+
+// asksForStream reports whether a request comes from an EventSource or asks for a
+// WebSocket, which nobody does by accident.
+func asksForStream(r *http.Request) bool {
+	for _, a := range acceptedBy(r) {
+		if a.kind == "text" && a.sub == "event-stream" && a.q > 0 {
+			return true
+		}
+	}
+	return live.IsWebSocket(r)
+}
