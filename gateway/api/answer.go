@@ -116,6 +116,8 @@ func tagged(h http.Header, r *http.Request, body []byte, packing bool) bool {
 		}
 		tag += `"`
 		h.Set("ETag", tag)
+	} else if packing && !strings.HasPrefix(tag, "W/") { // the service's own, of the body unpacked
+		h.Set("ETag", "W/"+tag)
 	}
 	for _, line := range r.Header["If-None-Match"] {
 		for known := range strings.SplitSeq(line, ",") {
@@ -175,7 +177,7 @@ func allowed(name string) bool {
 	switch l := strings.ToLower(name); l {
 	case "connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 		"content-length", "content-encoding", "content-type", "date", "server", "alt-svc", "strict-transport-security",
-		"x-request-id", "traceparent", "tracestate", "baggage":
+		"clear-site-data", "service-worker-allowed", "x-request-id", "traceparent", "tracestate", "baggage":
 		return false
 	default:
 		return !gateway.Internal(l) && !strings.HasPrefix(l, "access-control-") && !strings.HasPrefix(l, "proxy-") && isToken(l)

@@ -241,6 +241,32 @@ func TestTheTimeOfACallIsTheClientsOrTheMethods(t *testing.T) {
 	})
 }
 
+func TestAnInstanceThatIsFullRefuses(t *testing.T) {
+	b := bustest.Start(t)
+	h := open(t, b, api.Config{})
+	s := rpc.NewServer(h.conn, rpc.ServerConfig{Name: "go.micro.srv.lab", Concurrency: 1})
+	began, done := make(chan struct{}), make(chan struct{})
+	rpc.Handle(s, "Lab.Hold", func(context.Context, *struct{}) (*struct{}, error) {
+		h.calls.Add(1)
+		close(began)
+		<-done
+		return nil, nil
+	})
+	h.serve(t, s)
+	first := make(chan reply)
+	go func() { first <- h.do(t, "POST", "/go.micro.srv.lab/Lab.Hold", "{}") }()
+	<-began
+	got := h.do(t, "POST", "/go.micro.srv.lab/Lab.Hold", "{}")
+	got.want(t, "the second", 429, "resource_exhausted", 0)
+	if got.header.Get(gateway.HeaderEnd) != "refused" || got.header.Get("Retry-After") == "" {
+		t.Errorf("got the headers %v", got.header)
+	}
+	close(done)
+	if got := <-first; got.status != http.StatusOK {
+		t.Errorf("the first: got %d, %s", got.status, got.body)
+	}
+}
+
 func TestABodyThatDoesNotComeWholeIsNoCall(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		h := open(t, b, api.Config{})

@@ -202,14 +202,17 @@ func takesRequest(v *discovery.Value) bool {
 	if v == nil {
 		return false
 	}
-	wanted := map[string]bool{"method": true, "path": true, "header": true, "get": true, "post": true, "body": true}
+	found := 0
 	for _, f := range v.Values {
-		if !wanted[f.Name] && f.Name != "url" {
+		switch f.Name {
+		case "method", "path", "header", "get", "post", "body":
+			found++
+		case "url":
+		default:
 			return false
 		}
-		delete(wanted, f.Name)
 	}
-	return len(wanted) == 0
+	return found == 6
 }
 
 // ofHop reports whether a header belongs to this hop only.

@@ -342,6 +342,8 @@ func TestRPCIsAsMicroHadIt(t *testing.T) {
 			{"POST", form, "service=go.micro.srv.greeter&method=Say.Hello", 400, "go.micro.rpc", "error decoding request string: EOF", 0},
 			{"POST", form, "service=go.micro.srv.greeter&method=Say.Hello&request=%7B", 400, "go.micro.rpc", "error decoding request string: ", 0},
 			{"POST", "application/json", `{"service":"go.micro.srv.greeter","method":"Say.Hello"}`, 200, "", `{"msg":"Hello "}`, 1},
+			{"POST", form, ` {"service":"go.micro.srv.greeter","method":"Say.Hello","request":{"name":"John"}}`, 200, "", `{"msg":"Hello John"}`, 1},
+			{"POST", "", `{"service":"go.micro.srv.greeter","method":"Say.Hello","request":{"name":"John"}}`, 200, "", `{"msg":"Hello John"}`, 1},
 			{"POST", "application/json", `{"service":"go.micro.srv.greeter","method":"Say.Hello","request":"{"}`, 400, "go.micro.rpc", "error decoding request string: ", 0},
 			{"POST", "application/json", `nonsense`, 400, "go.micro.rpc", "", 0},
 			{"POST", "application/json", `{"service":"go.micro.srv.none","method":"Say.Hello"}`, 404, "go.micro.srv.none.Say.Hello", "no service", 0},
