@@ -37,8 +37,9 @@ var imports = map[string][]string{
 	"rpc":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/selector", "rpc/pipe", "rpc/schema"},
 	"rpc/middleware":      {"bus", "bus/wire", "rpc"},
 	"pubsub":              {"bus", "bus/wire", "bus/codec"},
-	"embedded":            {"bus"},
-	"gateway":             {"bus", "bus/codec", "discovery", "discovery/selector", "rpc", "rpc/schema", "pubsub"},
+	"embedded":            {"bus", "embedded/bind"},
+	"gateway":             {"bus", "bus/codec", "discovery", "discovery/selector", "rpc", "rpc/schema", "pubsub", "bus/wire", "embedded/bind", "gateway/token"},
+	"embedded/bind":       {},
 	"gateway/token":       {"bus"},
 	"gateway/live":        {"bus", "bus/codec", "gateway", "rpc", "pubsub"},
 	"gateway/spec":        {"bus", "discovery", "rpc", "rpc/schema", "gateway"},
@@ -46,7 +47,7 @@ var imports = map[string][]string{
 	"gateway/sidecar":     {"bus", "bus/codec", "discovery", "discovery/registrar", "rpc", "pubsub", "gateway", "gateway/live"},
 	"gateway/mcp":         {"bus", "bus/wire", "bus/codec", "discovery", "rpc", "gateway"},
 	"gateway/web":         {"bus", "bus/codec", "discovery", "discovery/registrar", "rpc", "rpc/schema", "pubsub", "gateway", "gateway/live"},
-	"cli":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/registrar", "discovery/selector", "rpc", "rpc/schema", "pubsub", "embedded", "gateway", "gateway/token", "gateway/api", "gateway/sidecar", "gateway/mcp", "gateway/web", "examples"},
+	"cli":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/registrar", "discovery/selector", "rpc", "rpc/schema", "pubsub", "embedded", "gateway", "gateway/token", "gateway/api", "gateway/sidecar", "gateway/mcp", "gateway/web", "examples", "embedded/bind"},
 	"examples":            {"bus", "bus/codec", "discovery", "discovery/selector", "rpc", "pubsub", "gateway", "gateway/api", "examples"},
 }
 

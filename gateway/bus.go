@@ -2,13 +2,18 @@ package gateway
 
 import (
 	"context"
+	"net"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/rs/zerolog"
 
 	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/wire"
 	"github.com/mbus-dev/mbus/discovery"
 	"github.com/mbus-dev/mbus/discovery/selector"
+	"github.com/mbus-dev/mbus/gateway/token"
 	"github.com/mbus-dev/mbus/rpc"
 )
 
@@ -19,6 +24,9 @@ type BusConfig struct {
 	// Selector chooses the instance of each call; the zero value leaves it to
 	// the bus.
 	Selector selector.Config
+	// Rules say what the caller of a request may do, as its token says who that
+	// is. Nil allows everything.
+	Rules *token.Rules
 	// MaxBody is the most bytes of a request or an answer. 0 means 64 MiB.
 	MaxBody int
 	// Logger gets what no caller can be told. The zero value is silent.
@@ -35,6 +43,7 @@ type Bus struct {
 	// Client makes the calls of all rooms: what it refuses nobody gets.
 	Client *rpc.Client
 
+	rules  *token.Rules
 	logger zerolog.Logger
 
 	mu     sync.Mutex
@@ -44,12 +53,12 @@ type Bus struct {
 
 // NewBus returns a Bus on conn that knows nobody before Start.
 func NewBus(conn *bus.Conn, cfg BusConfig) *Bus {
-	return &Bus{
-		Conn: conn, logger: cfg.Logger,
-		Client: rpc.NewClient(conn, rpc.ClientConfig{
-			From: cfg.From, Selector: cfg.Selector, MaxBody: cfg.MaxBody, Logger: cfg.Logger,
-		}),
-	}
+	b := &Bus{Conn: conn, rules: cfg.Rules, logger: cfg.Logger}
+	b.Client = rpc.NewClient(conn, rpc.ClientConfig{
+		From: cfg.From, Selector: cfg.Selector, MaxBody: cfg.MaxBody, Logger: cfg.Logger,
+		Middleware: []rpc.Middleware{b.guard},
+	})
+	return b
 }
 
 // Start begins to watch who is there. It does not wait for them: a gateway
@@ -97,6 +106,21 @@ func (b *Bus) Endpoint(service, method string) (discovery.Endpoint, bool) {
 		}
 	}
 	return discovery.Endpoint{}, false
+}
+
+// InstanceID is the id to call one instance by, from what a client calls its
+// node or address: the id as the registry shows it, the instance's own id, its
+// subject on the bus, or the host:port of a registered app. "" stays "".
+func (b *Bus) InstanceID(service, node string) string {
+	if service, id, _, ok := wire.ParseNode(node + ".x"); ok && service != "" {
+		return id
+	}
+	for _, i := range b.Apps(service) {
+		if net.JoinHostPort(i.Address, strconv.Itoa(i.Port)) == node {
+			return i.CallID()
+		}
+	}
+	return strings.TrimPrefix(node, service+"-")
 }
 
 // Known reports whether a live instance of the service is there.
