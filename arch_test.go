@@ -38,7 +38,7 @@ var imports = map[string][]string{
 	"rpc/middleware":      {"bus", "bus/wire", "rpc"},
 	"pubsub":              {"bus", "bus/wire", "bus/codec"},
 	"embedded":            {"bus"},
-	"gateway":             {"bus", "bus/codec", "discovery", "discovery/selector", "rpc", "pubsub"},
+	"gateway":             {"bus", "bus/codec", "bus/wire", "discovery", "discovery/selector", "rpc", "pubsub"},
 	"gateway/token":       {"bus"},
 	"gateway/live":        {"bus", "bus/codec", "gateway", "rpc", "pubsub"},
 	"gateway/spec":        {"bus", "discovery", "rpc", "rpc/schema", "gateway"},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mbus-dev/mbus/bus/wire"
@@ -73,6 +74,16 @@ func (i *Instance) NodeID() string {
 		return i.ID
 	}
 	return i.Service + "-" + i.ID
+}
+
+// CallID is the id that the instance is called by, in a Request and in subjects:
+// its own, or for a registered app the node's without the service's name before
+// it, since that is how people's ids are shortened for all.
+func (i *Instance) CallID() string {
+	if i.Registered() {
+		return strings.TrimPrefix(i.ID, i.Service+"-")
+	}
+	return i.ID
 }
 
 // Endpoint returns the endpoint of a method, by its name and, for a foreign

@@ -2,11 +2,15 @@ package gateway
 
 import (
 	"context"
+	"net"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/rs/zerolog"
 
 	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/wire"
 	"github.com/mbus-dev/mbus/discovery"
 	"github.com/mbus-dev/mbus/discovery/selector"
 	"github.com/mbus-dev/mbus/rpc"
@@ -97,6 +101,21 @@ func (b *Bus) Endpoint(service, method string) (discovery.Endpoint, bool) {
 		}
 	}
 	return discovery.Endpoint{}, false
+}
+
+// InstanceID is the id to call one instance by, from what a client calls its
+// node or address: the id as the registry shows it, the instance's own id, its
+// subject on the bus, or the host:port of a registered app. "" stays "".
+func (b *Bus) InstanceID(service, node string) string {
+	if service, id, _, ok := wire.ParseNode(node + ".x"); ok && service != "" {
+		return id
+	}
+	for _, i := range b.Apps(service) {
+		if net.JoinHostPort(i.Address, strconv.Itoa(i.Port)) == node {
+			return i.CallID()
+		}
+	}
+	return strings.TrimPrefix(node, service+"-")
 }
 
 // Known reports whether a live instance of the service is there.
