@@ -43,7 +43,7 @@ var imports = map[string][]string{
 	"gateway/live":        {"bus", "bus/codec", "gateway", "rpc", "pubsub"},
 	"gateway/spec":        {"bus", "discovery", "rpc", "rpc/schema", "gateway"},
 	"gateway/api":         {"bus", "bus/codec", "discovery", "rpc", "rpc/schema", "pubsub", "gateway", "gateway/live", "gateway/spec"},
-	"gateway/sidecar":     {"bus", "bus/codec", "discovery", "discovery/registrar", "rpc", "pubsub", "gateway", "gateway/live"},
+	"gateway/sidecar":     {"bus", "bus/codec", "bus/wire", "discovery", "discovery/registrar", "rpc", "pubsub", "gateway", "gateway/live"},
 	"gateway/mcp":         {"bus", "bus/codec", "discovery", "rpc", "rpc/schema", "gateway", "gateway/spec"},
 	"gateway/web":         {"bus", "bus/codec", "discovery", "discovery/registrar", "rpc", "rpc/schema", "pubsub", "gateway", "gateway/live"},
 	"cli":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/registrar", "discovery/selector", "rpc", "rpc/schema", "pubsub", "embedded", "gateway", "gateway/token", "gateway/api", "gateway/sidecar", "gateway/mcp", "gateway/web", "examples"},

@@ -113,7 +113,7 @@ type Server struct {
 	began      time.Time
 	listeners  []*bus.Listener
 	announcer  *discovery.Announcer // nil when unannounced
-	ready      chan struct{} // closed when Start returns
+	ready      chan struct{}        // closed when Start returns
 	workers    workers
 	cancels    *cancels
 	claims     *bus.Listener

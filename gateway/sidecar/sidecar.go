@@ -1,14 +1,37 @@
 package sidecar
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/wire"
 	"github.com/mbus-dev/mbus/gateway"
+	"github.com/mbus-dev/mbus/gateway/live"
+)
+
+// Service is the name by which a sidecar goes.
+const Service = "go.micro.sidecar"
+
+const (
+	defaultNamespace   = "go.micro.srv"
+	defaultConcurrency = 64
+	defaultQueue       = 256
+	defaultMaxBody     = 64 << 20
+)
+
+// The handlers of paths.
+const (
+	handlerRPC   = "rpc"
+	handlerProxy = "proxy"
+	handlerHTTP  = "http" // another word for proxy
 )
 
 // Config configures a Sidecar. The zero value works: a sidecar for apps that
@@ -35,6 +58,9 @@ type Config struct {
 	// MaxBody is the most bytes of a request to an app, and of its answer. 0
 	// means 64 MiB.
 	MaxBody int
+	// Dial opens the connections to apps, which are all to addresses of this
+	// host. Nil means TCP; tests have other ways.
+	Dial dial
 	// Logger gets what no caller can be told. The zero value is silent.
 	Logger zerolog.Logger
 }
@@ -46,8 +72,9 @@ type App struct {
 	// Address is where it listens: a loopback address and a port, such as
 	// 127.0.0.1:9090.
 	Address string
-	// HealthURL is asked whether the app is well: it is if the answer is exactly
-	// 200. Optional; it leads to a loopback address too.
+	// HealthURL is asked every 30 s whether the app is well: it is if the answer
+	// is exactly 200. Optional; it leads to a loopback address too. Whether the
+	// app accepts connections is looked at every 2 s in any case.
 	HealthURL string
 	// Version and Metadata are what the registry shows of it. Optional.
 	Version  string
@@ -61,9 +88,35 @@ type App struct {
 // http.Handler, for Micro's endpoints, and a [bus.Runner] that serves the apps
 // of this host on the bus. It needs its Bus to have started.
 type Sidecar struct {
-	bus *gateway.Bus
-	cfg Config
+	bus       *gateway.Bus
+	cfg       Config
+	transport *http.Transport
+	rpc       http.Handler
+	live      *live.Server
+	own       *own // or nil
+
+	turn    atomic.Uint64 // of the proxy
+	writing sync.Mutex // of changes of the registry, which follow one another
+	life    context.CancelFunc
+	leaving context.Context // ends when Stop begins
+	leave   context.CancelFunc
+	hard    context.Context // ends when Stop runs out of time
+	cut     context.CancelFunc
+	running sync.WaitGroup // what Stop waits for
+
+	mu    sync.Mutex
+	state state
+	apps  map[key]*app
+	news  chan struct{} // closed at the next change of what is served
 }
+
+type state int
+
+const (
+	idle state = iota
+	running
+	over
+)
 
 var (
 	_ http.Handler = (*Sidecar)(nil)
@@ -71,19 +124,95 @@ var (
 )
 
 // New returns a sidecar that serves nothing before Start. The error is
-// invalid_argument and says which field of cfg is wrong.
+// invalid_argument and says which field of cfg is wrong, of an app in Micro's
+// words.
 func New(b *gateway.Bus, cfg Config) (*Sidecar, error) {
-	return &Sidecar{bus: b, cfg: cfg}, nil
+	cfg.Namespace = cmp.Or(cfg.Namespace, defaultNamespace)
+	cfg.Handler = cmp.Or(cfg.Handler, handlerRPC)
+	cfg.Host = cmp.Or(cfg.Host, HostID())
+	cfg.Concurrency = cmp.Or(cfg.Concurrency, defaultConcurrency)
+	cfg.Queue = cmp.Or(cfg.Queue, defaultQueue)
+	cfg.MaxBody = cmp.Or(cfg.MaxBody, defaultMaxBody)
+	switch {
+	case cfg.Handler != handlerRPC && cfg.Handler != handlerProxy && cfg.Handler != handlerHTTP:
+		return nil, bus.Errorf(bus.InvalidArgument, "no handler %.40q: there are rpc and proxy", cfg.Handler)
+	case wire.CheckService(cfg.Namespace) != nil:
+		return nil, bus.Errorf(bus.InvalidArgument, "the namespace %.140q is no name: it is tokens of A-Z a-z 0-9 _ - joined by dots", cfg.Namespace)
+	case strings.ContainsAny(cfg.Host, "\r\n\x00") || len(cfg.Host) > 256:
+		return nil, bus.Errorf(bus.InvalidArgument, "the host %.80q: at most 256 printable bytes", cfg.Host)
+	case cfg.Concurrency < 0:
+		return nil, bus.Errorf(bus.InvalidArgument, "concurrency %d: want a number of calls, or 0 for %d", cfg.Concurrency, defaultConcurrency)
+	case cfg.MaxBody < 0:
+		return nil, bus.Errorf(bus.InvalidArgument, "max body %d: want a number of bytes, or 0 for %d", cfg.MaxBody, defaultMaxBody)
+	}
+	s := &Sidecar{
+		bus: b, cfg: cfg, transport: newTransport(cfg.Dial), rpc: gateway.RPC(b),
+		live: live.New(b, live.Config{From: Service, Logger: cfg.Logger}),
+		apps: make(map[key]*app), news: make(chan struct{}),
+	}
+	s.leaving, s.leave = context.WithCancel(context.Background())
+	s.hard, s.cut = context.WithCancel(context.Background())
+	var err error
+	s.own, err = s.newOwn(cfg.App)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
-// Start registers the app of the configuration, and begins to serve the apps of
-// this host.
-func (s *Sidecar) Start(context.Context) error { return nil }
-
-// Stop deregisters the app and lets the calls at work finish.
-func (s *Sidecar) Stop(context.Context) error { return nil }
-
-// ServeHTTP serves Micro's endpoints.
-func (s *Sidecar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	gateway.WriteError(w, r, "go.micro.sidecar", bus.Errorf(bus.NotFound, "nothing is here"))
+// Start begins to serve the apps of this host, those that come later too, and
+// registers the app of the configuration once it answers.
+func (s *Sidecar) Start(ctx context.Context) error {
+	view := s.bus.View()
+	if view == nil {
+		return bus.Errorf(bus.Unavailable, "a sidecar needs its Bus to be started before it")
+	}
+	s.mu.Lock()
+	if s.state != idle {
+		s.mu.Unlock()
+		return bus.Errorf(bus.Conflict, "the sidecar has been started before; make a new one")
+	}
+	s.state = running
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.life = cancel
+	s.running.Go(func() { s.keep(life, view) })
+	s.mu.Unlock()
+	if s.own != nil {
+		s.own.look(ctx)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.state == running {
+			s.running.Go(func() { s.own.keep(life) })
+		}
+	}
+	return nil
 }
+
+// Stop deregisters the app of the configuration, ends the conversations, and
+// lets the calls and the events at work finish. Apps that have registered
+// themselves stay in the registry: another sidecar of this host goes on with
+// them.
+func (s *Sidecar) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	was := s.state
+	s.state = over
+	s.mu.Unlock()
+	if was != running {
+		return nil
+	}
+	stop := context.AfterFunc(ctx, s.cut)
+	defer stop()
+	s.leave()
+	if s.own != nil {
+		s.own.stop(ctx)
+	}
+	err := s.live.Stop(ctx)
+	s.life()
+	s.running.Wait()
+	s.cut()
+	s.transport.CloseIdleConnections()
+	return err
+}
+
+// Host is the host whose apps the sidecar serves.
+func (s *Sidecar) Host() string { return s.cfg.Host }
