@@ -96,7 +96,7 @@ type Sidecar struct {
 	own       *own // or nil
 
 	turn    atomic.Uint64 // of the proxy
-	writing sync.Mutex // of changes of the registry, which follow one another
+	writing sync.Mutex    // of changes of the registry, which follow one another
 	life    context.CancelFunc
 	leaving context.Context // ends when Stop begins
 	leave   context.CancelFunc

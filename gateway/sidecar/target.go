@@ -104,7 +104,7 @@ func parseHealthURL(text string, app netip.AddrPort) (string, error) {
 // it has one.
 func parsePath(text string) (string, error) {
 	u, err := url.ParseRequestURI(text)
-	if err != nil || !strings.HasPrefix(text, "/") || strings.HasPrefix(text, "//") || u.IsAbs() || u.Host != "" || u.User != nil || strings.ContainsAny(text, "\\#") {
+	if err != nil || !strings.HasPrefix(text, "/") || strings.HasPrefix(text, "//") || u.IsAbs() || u.Host != "" || u.User != nil || strings.ContainsAny(text, " \\#") {
 		return "", bus.Errorf(bus.InvalidArgument, "the path %.120q: write a path of the app that begins with one slash, such as /events", text)
 	}
 	return u.RequestURI(), nil
