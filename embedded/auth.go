@@ -14,6 +14,8 @@ import (
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/mbus-dev/mbus/embedded/bind"
 )
 
 const (
@@ -57,13 +59,13 @@ func readAuthFile(path string) (authFile, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&f); err != nil {
-		return authFile{}, configError("%s %s%s: %w", flagAuth, path, lineOf(data, err), err)
+		return authFile{}, bind.Errorf("%s %s%s: %w", flagAuth, path, lineOf(data, err), err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return authFile{}, configError("%s %s: something follows the closing brace", flagAuth, path)
+		return authFile{}, bind.Errorf("%s %s: something follows the closing brace", flagAuth, path)
 	}
 	if err := f.check(); err != nil {
-		return authFile{}, configError("%s %s: %w", flagAuth, path, err)
+		return authFile{}, bind.Errorf("%s %s: %w", flagAuth, path, err)
 	}
 	return f, nil
 }
@@ -211,27 +213,27 @@ func authorize(opts *server.Options, users authFile, s secrets) error {
 func readSecret(flag, path string) ([]byte, error) {
 	// A pipe would block the open, so it is looked at first.
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, configError("%s %s is not a file", flag, path)
+		return nil, bind.Errorf("%s %s is not a file", flag, path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, configError("%s: %w", flag, err)
+		return nil, bind.Errorf("%s: %w", flag, err)
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	info, err := f.Stat()
 	if err != nil {
-		return nil, configError("%s: %w", flag, err)
+		return nil, bind.Errorf("%s: %w", flag, err)
 	}
 	// Windows keeps rights elsewhere and reports every file as readable.
 	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, configError("%s %s can be read by others (mode %04o); run: chmod 600 %s", flag, path, mode, path)
+		return nil, bind.Errorf("%s %s can be read by others (mode %04o); run: chmod 600 %s", flag, path, mode, path)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	if err != nil {
-		return nil, configError("%s: %w", flag, err)
+		return nil, bind.Errorf("%s: %w", flag, err)
 	}
 	if len(data) > maxSecret {
-		return nil, configError("%s %s is larger than 1 MiB", flag, path)
+		return nil, bind.Errorf("%s %s is larger than 1 MiB", flag, path)
 	}
 	return data, nil
 }

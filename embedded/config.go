@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/mbus-dev/mbus/embedded/bind"
 )
 
 const (
@@ -113,27 +115,27 @@ func (c Config) clustered() bool { return c.Cluster.Listen != "" }
 func (c Config) check() error {
 	switch {
 	case c.DontListen && c.Listen != "":
-		return configError("a node without a listener has no address; leave out %s or set no DontListen", flagListen)
+		return bind.Errorf("a node without a listener has no address; leave out %s or set no DontListen", flagListen)
 	case c.DontListen && c.clustered():
-		return configError("a clustered node needs a client listener; leave out %s", flagClusterListen)
+		return bind.Errorf("a clustered node needs a client listener; leave out %s", flagClusterListen)
 	case c.Ephemeral && c.StoreDir != "":
-		return configError("%s and %s exclude each other; give one", flagEphemeral, flagStoreDir)
+		return bind.Errorf("%s and %s exclude each other; give one", flagEphemeral, flagStoreDir)
 	case c.SyncInterval < 0:
-		return configError("%s %v is negative; 0 syncs every write", flagSync, c.SyncInterval)
+		return bind.Errorf("%s %v is negative; 0 syncs every write", flagSync, c.SyncInterval)
 	case c.MaxPayload < 0 || c.MaxPayload > maxPending:
-		return configError("%s %d is not between 1 byte and 64 MiB", flagMaxPayload, c.MaxPayload)
+		return bind.Errorf("%s %d is not between 1 byte and 64 MiB", flagMaxPayload, c.MaxPayload)
 	case strings.ContainsAny(c.Domain, " \t.*>"):
-		return configError("%s %q contains a space, a dot or a wildcard", flagDomain, c.Domain)
+		return bind.Errorf("%s %q contains a space, a dot or a wildcard", flagDomain, c.Domain)
 	case strings.ContainsAny(c.ServerName, " \t"):
-		return configError("%s %q contains a space", flagServer, c.ServerName)
+		return bind.Errorf("%s %q contains a space", flagServer, c.ServerName)
 	case (c.TLSCertFile == "") != (c.TLSKeyFile == ""):
-		return configError("%s and %s need each other; give both", flagTLSCert, flagTLSKey)
+		return bind.Errorf("%s and %s need each other; give both", flagTLSCert, flagTLSKey)
 	case c.TLSCAFile != "" && c.TLSCertFile == "" && len(c.LeafNodes) == 0:
-		return configError("%s asks clients for certificates, which needs TLS; add %s and %s", flagTLSCA, flagTLSCert, flagTLSKey)
+		return bind.Errorf("%s asks clients for certificates, which needs TLS; add %s and %s", flagTLSCA, flagTLSCert, flagTLSKey)
 	case !c.clustered() && (c.Cluster.Name != "" || len(c.Cluster.Routes) > 0):
-		return configError("a cluster needs an address for its other nodes; add %s", flagClusterListen)
+		return bind.Errorf("a cluster needs an address for its other nodes; add %s", flagClusterListen)
 	case c.clustered() && len(c.Cluster.Routes) == 0 && !c.NoJetStream:
-		return configError("one clustered node alone never elects a JetStream leader; name the others with %s, or leave out %s", flagRoutes, flagClusterListen)
+		return bind.Errorf("one clustered node alone never elects a JetStream leader; name the others with %s, or leave out %s", flagRoutes, flagClusterListen)
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/mbus-dev/mbus/embedded/bind"
 )
 
 // errLocked is what tryLock returns when somebody else has the lock.
@@ -27,7 +29,7 @@ func lockStore(dir string) (*lock, error) {
 		pid := readPID(f)
 		_ = f.Close() // it was only read
 		if errors.Is(err, errLocked) {
-			return nil, &InUseError{Name: dir, Flag: flagStoreDir, PID: pid, Process: processName(pid)}
+			return nil, &InUseError{Name: dir, Flag: flagStoreDir, PID: pid, Process: bind.ProcessName(pid)}
 		}
 		return nil, storeError(dir, err)
 	}

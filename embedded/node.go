@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/embedded/bind"
 )
 
 const (
@@ -30,7 +31,7 @@ var _ bus.Runner = (*Node)(nil)
 // be called from any goroutine.
 type Node struct {
 	cfg     Config
-	client  endpoint
+	client  bind.Address
 	srv     *server.Server
 	log     *logger
 	store   store
@@ -65,7 +66,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := cfg.openStore(p.client.port)
+	s, err := cfg.openStore(p.client.Port)
 	if err != nil {
 		return nil, err
 	}
@@ -85,20 +86,20 @@ func prepared(ctx context.Context, cfg Config) (plan, error) {
 	if err := cfg.check(); err != nil {
 		return p, err
 	}
-	var endpoints []endpoint
+	var endpoints []bind.Address
 	var err error
 	if !cfg.DontListen {
-		if p.client, err = resolve(ctx, flagListen, cmp.Or(cfg.Listen, localAddress)); err != nil {
+		if p.client, err = bind.Resolve(ctx, flagListen, cmp.Or(cfg.Listen, localAddress)); err != nil {
 			return p, err
 		}
 		endpoints = append(endpoints, p.client)
 	}
 	if cfg.clustered() {
-		if p.cluster, err = resolve(ctx, flagClusterListen, cfg.Cluster.Listen); err != nil {
+		if p.cluster, err = bind.Resolve(ctx, flagClusterListen, cfg.Cluster.Listen); err != nil {
 			return p, err
 		}
-		if p.client.port == 0 && cfg.ServerName == "" && !cfg.NoJetStream {
-			return p, configError("JetStream in a cluster needs a name that stays the same; add %s, or a fixed port to %s", flagServer, flagListen)
+		if p.client.Port == 0 && cfg.ServerName == "" && !cfg.NoJetStream {
+			return p, bind.Errorf("JetStream in a cluster needs a name that stays the same; add %s, or a fixed port to %s", flagServer, flagListen)
 		}
 		endpoints = append(endpoints, p.cluster)
 	}
@@ -113,7 +114,7 @@ func prepared(ctx context.Context, cfg Config) (plan, error) {
 		return p, err
 	}
 	for _, e := range endpoints {
-		if err := e.checkFree(ctx); err != nil {
+		if err := e.CheckFree(ctx); err != nil {
 			return p, err
 		}
 	}
@@ -133,7 +134,7 @@ func (n *Node) start(ctx context.Context, p plan) error {
 	}
 	srv, err := server.NewServer(opts)
 	if err != nil {
-		return configError("the broker cannot use this configuration: %w", err)
+		return bind.Errorf("the broker cannot use this configuration: %w", err)
 	}
 	srv.SetLoggerV2(n.log, n.log.wantsDebug(), false, false)
 	n.srv = srv
@@ -183,8 +184,7 @@ func (n *Node) startError(p plan, text string) error {
 		if strings.Contains(text, "router port") {
 			e = p.cluster
 		}
-		pid, process := portHolder(e.host, e.port)
-		return &InUseError{Name: e.text, Flag: e.flag, PID: pid, Process: process}
+		return e.InUse()
 	}
 	return fmt.Errorf("start the broker: %s", text)
 }
@@ -294,7 +294,7 @@ func (n *Node) URL() string {
 	if n.cfg.TLSCertFile != "" {
 		scheme = "tls"
 	}
-	return scheme + "://" + n.client.reachable(bound.Port())
+	return scheme + "://" + n.client.Reachable(bound.Port())
 }
 
 // Addresses returns what the node listens on.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nuid"
+
+	"github.com/mbus-dev/mbus/embedded/bind"
 )
 
 const (
@@ -29,8 +31,8 @@ const (
 // A plan is a Config that has been checked against the world around it.
 type plan struct {
 	Config
-	client  endpoint // zero with DontListen
-	cluster endpoint // zero without a cluster
+	client  bind.Address // zero with DontListen
+	cluster bind.Address // zero without a cluster
 	users   authFile
 	tls     material
 	secrets secrets
@@ -43,7 +45,7 @@ func (p plan) options(dir string) (*server.Options, error) {
 		return nil, err
 	}
 	opts.ServerName = p.serverName()
-	opts.Host, opts.Port, opts.DontListen = p.client.host, p.client.serverPort(), p.DontListen
+	opts.Host, opts.Port, opts.DontListen = p.client.Host, serverPort(p.client), p.DontListen
 	opts.TLSConfig = p.tls.server()
 	opts.TLSVerify = p.TLSCAFile != ""
 
@@ -81,8 +83,8 @@ func (p plan) serverName() string {
 		host = "mbus"
 	}
 	last := nuid.Next()
-	if p.client.port != 0 {
-		last = strconv.Itoa(p.client.port)
+	if p.client.Port != 0 {
+		last = strconv.Itoa(p.client.Port)
 	}
 	return strings.ReplaceAll(host, " ", "_") + "-" + last
 }
@@ -93,7 +95,7 @@ func (p plan) clusterOptions(opts *server.Options) error {
 	}
 	c := &opts.Cluster
 	c.Name = cmp.Or(p.Cluster.Name, defaultCluster)
-	c.Host, c.Port = p.cluster.host, p.cluster.serverPort()
+	c.Host, c.Port = p.cluster.Host, serverPort(p.cluster)
 	c.TLSConfig = p.tls.server()
 	// The cut of a silent peer is as urgent as that of a client.
 	c.PingInterval, c.MaxPingsOut = opts.PingInterval, opts.MaxPingsOut
@@ -103,7 +105,7 @@ func (p plan) clusterOptions(opts *server.Options) error {
 	for _, route := range p.Cluster.Routes {
 		u, err := url.Parse(route)
 		if err != nil || u.Host == "" || u.Port() == "" {
-			return configError("%s wants nats://HOST:PORT, not %q", flagRoutes, redacted(route))
+			return bind.Errorf("%s wants nats://HOST:PORT, not %q", flagRoutes, redacted(route))
 		}
 		if u.User == nil && p.users.Cluster != nil {
 			u.User = url.UserPassword(c.Username, c.Password)
@@ -117,7 +119,7 @@ func (p plan) leafOptions(opts *server.Options) error {
 	for _, leaf := range p.LeafNodes {
 		remote := &server.RemoteLeafOpts{Credentials: leaf.Creds}
 		if len(leaf.URLs) == 0 {
-			return configError("%s names no address", flagLeaf)
+			return bind.Errorf("%s names no address", flagLeaf)
 		}
 		if leaf.Creds != "" {
 			if _, err := readSecret(flagLeaf, leaf.Creds); err != nil {
@@ -127,7 +129,7 @@ func (p plan) leafOptions(opts *server.Options) error {
 		for _, address := range leaf.URLs {
 			u, err := url.Parse(address)
 			if err != nil || u.Host == "" {
-				return configError("%s wants nats://HOST:PORT, not %q", flagLeaf, redacted(address))
+				return bind.Errorf("%s wants nats://HOST:PORT, not %q", flagLeaf, redacted(address))
 			}
 			if u.Scheme == "tls" || u.Scheme == "wss" {
 				remote.TLS = true
@@ -146,4 +148,12 @@ func redacted(address string) string {
 		return "xxxxx" + address[at:]
 	}
 	return address
+}
+
+// serverPort is the port as nats-server spells it.
+func serverPort(a bind.Address) int {
+	if a.Port == 0 {
+		return -1
+	}
+	return a.Port
 }

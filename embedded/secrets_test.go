@@ -6,12 +6,14 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/mbus-dev/mbus/embedded/bind"
 )
 
 // Only this package knows the passwords of its two users, so only a test in it
 // can show that they are of no use on a socket.
 func TestTheNodesOwnUsersCannotLogInThroughASocket(t *testing.T) {
-	p := plan{Config: Config{NoJetStream: true}, client: endpoint{host: "127.0.0.1"}, secrets: newSecrets()}
+	p := plan{Config: Config{NoJetStream: true}, client: bind.Address{Host: "127.0.0.1"}, secrets: newSecrets()}
 	opts, err := p.options("")
 	if err != nil {
 		t.Fatal(err)

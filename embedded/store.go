@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+
+	"github.com/mbus-dev/mbus/embedded/bind"
 )
 
 // A store is the directory of JetStream. The zero store is that of a node
@@ -61,13 +63,13 @@ func (c Config) storeDir(port int) (string, error) {
 	if c.StoreDir != "" {
 		dir, err := filepath.Abs(c.StoreDir)
 		if err != nil {
-			return "", configError("%s %s: %w", flagStoreDir, c.StoreDir, err)
+			return "", bind.Errorf("%s %s: %w", flagStoreDir, c.StoreDir, err)
 		}
 		return dir, nil
 	}
 	home, err := stateHome()
 	if err != nil {
-		return "", configError("there is no place for the streams (%w); name one with %s or use %s", err, flagStoreDir, flagEphemeral)
+		return "", bind.Errorf("there is no place for the streams (%w); name one with %s or use %s", err, flagStoreDir, flagEphemeral)
 	}
 	name := "in-process"
 	if !c.DontListen {
@@ -118,7 +120,7 @@ func prepare(dir string, ours bool) error {
 		return storeError(dir, err)
 	}
 	if !ours && info.Mode()&0o002 != 0 {
-		return configError("%s %s can be written by everybody; choose a directory of your own", flagStoreDir, dir)
+		return bind.Errorf("%s %s can be written by everybody; choose a directory of your own", flagStoreDir, dir)
 	}
 	for _, p := range private {
 		if err := os.Chmod(p, 0o700); err != nil {
@@ -129,5 +131,5 @@ func prepare(dir string, ours bool) error {
 }
 
 func storeError(dir string, err error) error {
-	return configError("%s %s cannot be used: %w", flagStoreDir, dir, err)
+	return bind.Errorf("%s %s cannot be used: %w", flagStoreDir, dir, err)
 }

@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"io"
 	"os"
+
+	"github.com/mbus-dev/mbus/embedded/bind"
 )
 
 // material is what the TLS files hold.
@@ -26,7 +28,7 @@ func (c Config) readTLS() (material, error) {
 		}
 		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {
-			return m, configError("%s %s and %s %s are no pair of PEM files: %w", flagTLSCert, c.TLSCertFile, flagTLSKey, c.TLSKeyFile, err)
+			return m, bind.Errorf("%s %s and %s %s are no pair of PEM files: %w", flagTLSCert, c.TLSCertFile, flagTLSKey, c.TLSKeyFile, err)
 		}
 		m.certificate = &pair
 	}
@@ -37,7 +39,7 @@ func (c Config) readTLS() (material, error) {
 		}
 		m.authorities = x509.NewCertPool()
 		if !m.authorities.AppendCertsFromPEM(pem) {
-			return m, configError("%s %s holds no PEM certificate", flagTLSCA, c.TLSCAFile)
+			return m, bind.Errorf("%s %s holds no PEM certificate", flagTLSCA, c.TLSCAFile)
 		}
 	}
 	return m, nil
@@ -45,16 +47,16 @@ func (c Config) readTLS() (material, error) {
 
 func readPublic(flag, path string) ([]byte, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, configError("%s %s is not a file", flag, path)
+		return nil, bind.Errorf("%s %s is not a file", flag, path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, configError("%s: %w", flag, err)
+		return nil, bind.Errorf("%s: %w", flag, err)
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	data, err := io.ReadAll(io.LimitReader(f, maxSecret))
 	if err != nil {
-		return nil, configError("%s: %w", flag, err)
+		return nil, bind.Errorf("%s: %w", flag, err)
 	}
 	return data, nil
 }

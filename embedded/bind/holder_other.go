@@ -1,9 +1,9 @@
 //go:build !linux
 
-package embedded
+package bind
 
 // portHolder cannot tell on this system without running other programs.
 func portHolder(string, int) (pid int, process string) { return 0, "" }
 
-// processName cannot tell either.
-func processName(int) string { return "" }
+// ProcessName cannot tell either.
+func ProcessName(int) string { return "" }

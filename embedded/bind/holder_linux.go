@@ -1,4 +1,4 @@
-package embedded
+package bind
 
 import (
 	"bufio"
@@ -25,7 +25,7 @@ func portHolder(host string, port int) (pid int, process string) {
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		for _, inode := range listening(table, want.Unmap(), port) {
 			if pid := socketOwner(inode); pid != 0 {
-				return pid, processName(pid)
+				return pid, ProcessName(pid)
 			}
 		}
 	}
@@ -97,8 +97,8 @@ func socketOwner(inode string) int {
 	return 0
 }
 
-// processName returns the name of a process, empty if it is gone.
-func processName(pid int) string {
+// ProcessName returns the name of a process, empty if it is gone.
+func ProcessName(pid int) string {
 	name, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
 	if err != nil {
 		return ""
