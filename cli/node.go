@@ -11,6 +11,7 @@ import (
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/embedded"
+	"github.com/mbus-dev/mbus/embedded/bind"
 )
 
 type nodeCommand struct {
@@ -27,8 +28,9 @@ type nodeCommand struct {
 	JetStreamDomain string `name:"jetstream-domain" placeholder:"NAME" group:"Broker" help:"JetStream domain, for nodes with --leaf-node."`
 	MaxPayload      int    `placeholder:"BYTES" group:"Broker" help:"Largest message. Default 1048576."`
 
-	AuthFile            string `placeholder:"FILE" group:"Safety" help:"JSON file, mode 0600, with the users that may connect."`
-	InsecureAllowRemote bool   `group:"Safety" help:"Allow other machines to connect without TLS and --auth-file. Anyone who reaches the port may do anything."`
+	AuthFile string `placeholder:"FILE" group:"Safety" help:"JSON file, mode 0600, with the users that may connect."`
+
+	httpFlags `embed:""`
 
 	ClusterListen string   `placeholder:"HOST:PORT" group:"Cluster" help:"Where the other nodes of a cluster connect; turns clustering on."`
 	ClusterName   string   `name:"cluster" placeholder:"NAME" group:"Cluster" help:"Name of the cluster, the same on all its nodes. Default mbus."`
@@ -58,15 +60,18 @@ func (c *nodeCommand) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	n := &nodeRun{session: s, command: c}
+	n.faces = n.listeners()
+	if err := n.faces.check(ctx, s, &c.httpFlags); err != nil {
+		return err
+	}
 	s.begin("starting the broker")
 	node, err := embedded.Start(ctx, cfg)
 	if err != nil {
 		return nodeError(err)
 	}
-	n := &nodeRun{
-		session: s, command: c, conn: node.Conn(), system: node.System(),
-		addresses: addresses{Bus: node.URL(), Cluster: node.Addresses().Cluster, Store: node.StoreDir()},
-	}
+	n.conn, n.system = node.Conn(), node.System()
+	n.addresses = addresses{Bus: node.URL(), Cluster: node.Addresses().Cluster, Store: node.StoreDir()}
 	err = n.run(ctx, node)
 	// A stop during the start leaves the node out of what was stopped.
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(c.Grace))
@@ -79,6 +84,11 @@ func (c *nodeCommand) join(ctx context.Context, s *session) error {
 	if flag := c.brokerFlag(s); flag != "" {
 		return usagef("--%s is for the broker in this process, and with --url there is none; leave one of them out", flag)
 	}
+	n := &nodeRun{session: s, command: c, addresses: addresses{Bus: s.opts.busURL}}
+	n.faces = n.listeners()
+	if err := n.faces.check(ctx, s, &c.httpFlags); err != nil {
+		return err
+	}
 	cfg := s.busConfig()
 	cfg.FailFast = false
 	conn, err := bus.Connect(ctx, cfg)
@@ -86,7 +96,7 @@ func (c *nodeCommand) join(ctx context.Context, s *session) error {
 		return stopped(ctx, err)
 	}
 	defer func() { s.disconnect(ctx, conn) }()
-	n := &nodeRun{session: s, command: c, conn: conn, addresses: addresses{Bus: s.opts.busURL}}
+	n.conn = conn
 	if c.SysCreds != "" {
 		cfg.Creds, cfg.User, cfg.Password, cfg.Token = c.SysCreds, "", "", ""
 		system, err := bus.Connect(ctx, cfg)
@@ -140,11 +150,14 @@ func (c *nodeCommand) config(s *session) (embedded.Config, error) {
 	return cfg, nil
 }
 
-// nodeError gives the errors of the broker their exit codes: 2 for what cannot
+// nodeError gives the errors of listeners their exit codes: 2 for what cannot
 // be obeyed, 1 for what is in the way at this moment.
 func nodeError(err error) error {
-	if e, ok := errors.AsType[*embedded.ConfigError](err); ok {
+	if e, ok := errors.AsType[*bind.ConfigError](err); ok {
 		return usagef("%s", e.Message)
+	}
+	if e, ok := errors.AsType[*bind.InUseError](err); ok {
+		return e
 	}
 	return err
 }
@@ -152,10 +165,18 @@ func nodeError(err error) error {
 // addresses is where a node can be reached, as its ready line and
 // --addresses-file have it.
 type addresses struct {
+	API      string   `json:"api,omitempty"`
+	Sidecar  string   `json:"sidecar,omitempty"`
 	Bus      string   `json:"bus"`
 	Cluster  string   `json:"cluster,omitempty"`
 	Store    string   `json:"store,omitempty"`
 	Services []string `json:"services"`
+}
+
+// add puts in where the listeners are.
+func (a *addresses) add(fs faces) {
+	urls := fs.urls()
+	a.API, a.Sidecar = urls["api"], urls["sidecar"]
 }
 
 // nodeRun is a node from its connections on.
@@ -164,6 +185,7 @@ type nodeRun struct {
 	command   *nodeCommand
 	conn      *bus.Conn
 	system    *bus.Conn // in the system account, or nil
+	faces     faces
 	addresses addresses
 }
 
@@ -174,8 +196,9 @@ func (n *nodeRun) run(ctx context.Context, broker ...bus.Runner) error {
 	if err != nil {
 		return err
 	}
-	runners := append(append(broker, parts...), ready{n})
-	return bus.Run(ctx, time.Duration(n.command.Grace), runners...)
+	ready := ready{n.session, n.command.AddressesFile, &n.addresses, func() { n.addresses.add(n.faces) }, n.text}
+	runners := append(append(broker, parts...), ready)
+	return nodeError(bus.Run(ctx, time.Duration(n.command.Grace), runners...))
 }
 
 // tryNext is the next command for someone who has just started a node.
@@ -194,9 +217,9 @@ func (n *nodeRun) tryNext() string {
 func (n *nodeRun) text() string {
 	return strings.Join([]string{
 		"mbus node is ready, ctrl-C stops it",
+		"  api       " + cmp.Or(n.addresses.API, "none"),
 		"  bus       " + n.addresses.Bus,
 		"  store     " + cmp.Or(n.addresses.Store, "none"),
-		"  services  " + strings.Join(n.addresses.Services, ", "),
 		"  try       " + n.tryNext(),
 	}, "\n")
 }

@@ -24,5 +24,20 @@ func (n *nodeRun) parts() ([]bus.Runner, error) {
 		parts = append(parts, lab.NewServer(n.conn, rpc.ServerConfig{Logger: log}))
 		n.addresses.Services = append(n.addresses.Services, greeter.Service, lab.Service)
 	}
-	return parts, nil
+	listeners, err := n.faces.runners(n.session, &n.command.httpFlags, n.conn)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range n.faces {
+		n.addresses.Services = append(n.addresses.Services, f.service)
+	}
+	return append(parts, listeners...), nil
+}
+
+// listeners are the rooms that a node opens, each of which its address can
+// leave out.
+func (n *nodeRun) listeners() faces {
+	return n.session.faces(
+		n.session.apiFace(),
+	)
 }

@@ -7,25 +7,31 @@ import (
 	"path/filepath"
 )
 
-// ready is the last runner of a node: once everything before it has started,
-// it says so.
-type ready struct{ node *nodeRun }
+// ready is the last runner of a process that serves: once everything before it
+// has started, it says so.
+type ready struct {
+	session *session
+	file    string     // of --addresses-file, or ""
+	where   *addresses // filled in by settle
+	settle  func()     // the listeners know their ports by now
+	text    func() string
+}
 
 // Start writes the addresses and prints the ready message.
 func (r ready) Start(context.Context) error {
-	n := r.node
-	if file := n.command.AddressesFile; file != "" {
-		if err := writeAddresses(file, n.addresses); err != nil {
+	r.settle()
+	if r.file != "" {
+		if err := writeAddresses(r.file, *r.where); err != nil {
 			return err
 		}
 	}
-	if n.session.onScreen && !n.session.json() {
-		return n.session.printf("%s\n", n.text())
+	if r.session.onScreen && !r.session.json() {
+		return r.session.printf("%s\n", r.text())
 	}
-	return n.session.printLine(struct {
+	return r.session.printLine(struct {
 		Ready bool `json:"ready"`
 		addresses
-	}{true, n.addresses})
+	}{true, *r.where})
 }
 
 // Stop does nothing.

@@ -54,6 +54,10 @@ func TestScripts(t *testing.T) {
 			// Nothing of the machine that runs the test may shine through.
 			env.Setenv("XDG_STATE_HOME", env.WorkDir+"/state")
 			env.Setenv("TZ", "UTC")
+			// Scripts that run side by side have nodes of their own.
+			env.Setenv("MBUS_API_ADDRESS", "127.0.0.1:0")
+			env.Setenv("MBUS_SIDECAR_ADDRESS", "127.0.0.1:0")
+			env.Setenv("MBUS_WEB_ADDRESS", "127.0.0.1:0")
 			env.Setenv("SOURCE", source)
 			bin, _, _ := strings.Cut(env.Getenv("PATH"), string(os.PathListSeparator))
 			env.Setenv("BIN", bin)

@@ -90,7 +90,11 @@ func tail(text string) string {
 
 func bareEnvironment(t testing.TB) []string {
 	home := t.TempDir()
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home, "XDG_STATE_HOME=" + home, "LC_ALL=C"}
+	return []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home, "XDG_STATE_HOME=" + home, "LC_ALL=C",
+		// Nodes run side by side.
+		"MBUS_API_ADDRESS=127.0.0.1:0", "MBUS_SIDECAR_ADDRESS=127.0.0.1:0", "MBUS_WEB_ADDRESS=127.0.0.1:0",
+	}
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }

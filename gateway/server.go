@@ -1,0 +1,311 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/embedded/bind"
+	"github.com/mbus-dev/mbus/rpc"
+)
+
+const (
+	readHeaderLimit = 5 * time.Second
+	idleLimit       = 60 * time.Second
+	maxHeaderBytes  = 32 << 10
+
+	defaultFlag = "--api-address"
+)
+
+// ServerConfig configures a Server. Address and Handler are required.
+type ServerConfig struct {
+	// Service is the name that the server announces itself by, such as
+	// "go.micro.api". "" means that it stays unannounced.
+	Service string
+	// Version is announced with it. "" means "0.0.0".
+	Version string
+	// Address is the HOST:PORT to listen on; port 0 is any free port. A host that
+	// other machines can reach (an empty one, as in ":8080", means all addresses)
+	// needs TLS and Authenticated, or InsecureAllowRemote.
+	Address string
+	// Flag is the flag of the mbus command that sets Address, for messages. ""
+	// means "--api-address".
+	Flag string
+	// Handler answers the requests: a room behind an [Edge].
+	Handler http.Handler
+	// Authenticated says that the handler asks everybody for credentials.
+	Authenticated bool
+	// InsecureAllowRemote permits an Address that other machines can reach
+	// without TLS and authentication. The log warns.
+	InsecureAllowRemote bool
+	// Logger gets what no client can be told. The zero value is silent.
+	Logger zerolog.Logger
+}
+
+// A Server is an HTTP listener of a gateway. It is a bus.Runner: Start returns
+// once it serves and is announced. Stop answers /readyz with 503, takes no new
+// connections, tells the streams, and lets requests finish until its context
+// ends; what is left then is cut.
+type Server struct {
+	bus *Bus
+	cfg ServerConfig
+	log zerolog.Logger
+
+	http      *http.Server
+	announced *rpc.Server
+	serving   sync.WaitGroup // the goroutine of http.Server
+	requests  requests
+	bound     bind.Address
+
+	mu      sync.Mutex
+	state   serverState
+	address string
+}
+
+type serverState int
+
+const (
+	serverIdle serverState = iota
+	serverRunning
+	serverStopped
+)
+
+var _ bus.Runner = (*Server)(nil)
+
+// NewServer returns a server that does not listen yet. b is the bus whose
+// connection decides /readyz.
+func NewServer(b *Bus, cfg ServerConfig) *Server {
+	cfg.Flag = cmp.Or(cfg.Flag, defaultFlag)
+	return &Server{bus: b, cfg: cfg, log: cfg.Logger.With().Str("listener", cmp.Or(cfg.Service, cfg.Flag)).Logger(), requests: newRequests()}
+}
+
+// Start opens the listener and announces the server. The error is a
+// *bind.ConfigError if the configuration cannot be obeyed, and a
+// *bind.InUseError if somebody else has the address.
+func (s *Server) Start(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != serverIdle {
+		return errors.New("gateway: a server runs once")
+	}
+	address, err := s.cfg.resolve(ctx)
+	if err != nil {
+		return err
+	}
+	if missing := s.cfg.missing(address); len(missing) > 0 {
+		s.log.Warn().Str("address", address.Text).Msg("other machines can use this listener without " + strings.Join(missing, " or ") + ", as --insecure-allow-remote allows")
+	}
+	listener, err := address.Listen(ctx)
+	if err != nil {
+		return err
+	}
+	s.bound, s.state = address, serverRunning
+	port := uint16(0)
+	if addr, err := netip.ParseAddrPort(listener.Addr().String()); err == nil {
+		port = addr.Port()
+	}
+	s.address = address.Reachable(port)
+	s.serve(ctx, listener)
+	if err := s.announce(ctx); err != nil {
+		return errors.Join(err, s.http.Close())
+	}
+	return nil
+}
+
+// Check finds what is wrong with c without keeping anything open: the errors are
+// those of Start. It needs no Handler.
+func (c ServerConfig) Check(ctx context.Context) error {
+	c.Flag = cmp.Or(c.Flag, defaultFlag)
+	address, err := c.resolve(ctx)
+	if err != nil {
+		return err
+	}
+	return address.CheckFree(ctx)
+}
+
+// resolve looks the address up and refuses one that is not safe.
+func (c ServerConfig) resolve(ctx context.Context) (bind.Address, error) {
+	a, err := bind.Resolve(ctx, c.Flag, c.Address)
+	if err != nil {
+		return a, err
+	}
+	if missing := c.missing(a); len(missing) > 0 && !c.InsecureAllowRemote {
+		return a, bind.Errorf("%s %s can be reached from other machines and lacks %s; add --enable-tls --tls-cert-file --tls-key-file and --tls-client-ca-file, or choose 127.0.0.1, or accept the risk with --insecure-allow-remote",
+			a.Flag, a.Text, strings.Join(missing, " and "))
+	}
+	return a, nil
+}
+
+// missing is what an address that other machines can reach lacks.
+func (c ServerConfig) missing(a bind.Address) []string {
+	if a.Loopback() {
+		return nil
+	}
+	missing := []string{"TLS"}
+	if !c.Authenticated {
+		missing = append(missing, "authentication")
+	}
+	return missing
+}
+
+func (s *Server) serve(ctx context.Context, listener net.Listener) {
+	base := context.WithValue(context.WithoutCancel(ctx), lifetimeKey{}, s.requests.lifetime)
+	s.http = &http.Server{
+		Handler:           http.HandlerFunc(s.handle),
+		ReadHeaderTimeout: readHeaderLimit,
+		IdleTimeout:       idleLimit,
+		MaxHeaderBytes:    maxHeaderBytes,
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ErrorLog:          log.New(errorLog{s.log}, "", 0),
+	}
+	s.serving.Go(func() {
+		if err := s.http.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error().Err(err).Msg("the listener has ended")
+		}
+	})
+}
+
+// announce makes the server visible in discovery, with its own methods only.
+func (s *Server) announce(ctx context.Context) error {
+	if s.cfg.Service == "" {
+		return nil
+	}
+	s.announced = rpc.NewServer(s.bus.Conn, rpc.ServerConfig{
+		Name: s.cfg.Service, Version: s.cfg.Version, Advertise: s.address, Logger: s.cfg.Logger,
+	})
+	return s.announced.Start(ctx)
+}
+
+// Address is where a client on this machine connects, as HOST:PORT; "" before
+// Start.
+func (s *Server) Address() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.address
+}
+
+// URL is Address as a URL.
+func (s *Server) URL() string {
+	if a := s.Address(); a != "" {
+		return "http://" + a
+	}
+	return ""
+}
+
+// Stop drains the server.
+func (s *Server) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	running := s.state == serverRunning
+	s.state = serverStopped
+	s.mu.Unlock()
+	if !running {
+		return nil
+	}
+	s.requests.drain() // from here on /readyz says so
+	var left error
+	if s.announced != nil {
+		left = s.announced.Stop(ctx)
+	}
+	// Shutdown does not know requests that became WebSockets; requests does.
+	err := s.http.Shutdown(ctx)
+	if err == nil {
+		err = s.requests.wait(ctx)
+	}
+	if err != nil {
+		left = errors.Join(left, fmt.Errorf("%s: %d requests were cut", s.cfg.Flag, s.requests.count.Load()), s.http.Close())
+		s.requests.cut()
+	}
+	s.serving.Wait()
+	return left
+}
+
+// handle answers what the server itself is asked, and counts what is underway.
+func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/healthz":
+		answerState(w, true)
+		return
+	case "/readyz":
+		answerState(w, s.ready())
+		return
+	}
+	s.requests.begin()
+	defer s.requests.end()
+	s.cfg.Handler.ServeHTTP(w, r)
+}
+
+// ready reports whether new requests are welcome.
+func (s *Server) ready() bool { return !s.requests.draining() && s.bus.Conn.Connected() }
+
+func answerState(w http.ResponseWriter, ok bool) {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if !ok {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte("unavailable\n")) // the client has gone
+		return
+	}
+	_, _ = w.Write([]byte("ok\n")) // likewise
+}
+
+// errorLog takes what net/http has to say, which is about single connections.
+type errorLog struct{ log zerolog.Logger }
+
+func (l errorLog) Write(p []byte) (int, error) {
+	l.log.Debug().Msg(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+// requests counts what is underway and tells it of the end.
+type requests struct {
+	lifetime *lifetime
+	count    atomic.Int64
+	idle     chan struct{} // one token: look at count again
+}
+
+func newRequests() requests {
+	return requests{idle: make(chan struct{}, 1), lifetime: newLifetime()}
+}
+
+func (r *requests) begin() { r.count.Add(1) }
+
+func (r *requests) end() {
+	if r.count.Add(-1) == 0 {
+		select {
+		case r.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (r *requests) drain()         { r.lifetime.end() }
+func (r *requests) draining() bool { return r.lifetime.ended() }
+
+// wait returns once nothing is underway.
+func (r *requests) wait(ctx context.Context) error {
+	for r.count.Load() > 0 {
+		select {
+		case <-r.idle:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// cut ends what is still underway.
+func (r *requests) cut() { r.lifetime.cut() }
