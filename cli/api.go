@@ -5,14 +5,20 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/gateway"
+	"github.com/mbus-dev/mbus/gateway/api"
 )
 
 type apiCommand struct {
 	httpFlags     `embed:""`
+	apiFlags      `embed:""`
 	AddressesFile string `placeholder:"FILE" group:"Node" help:"Write the addresses to this file as JSON once it is ready."`
 	Grace         span   `default:"10s" placeholder:"TIME" group:"Node" help:"How long a stop may take to finish what is running. Default ${default}."`
+}
+
+// apiFlags are those of the API gateway, in whatever process it runs.
+type apiFlags struct {
+	MaxUpload int64 `placeholder:"BYTES" group:"HTTP" help:"Largest body that is neither JSON nor a form. Default 67108864."`
 }
 
 // Help explains what the one-line summary cannot.
@@ -24,18 +30,18 @@ of go.micro.api.greeter, and /go.micro.srv.greeter/Say.Hello names both in full.
 
 // Run serves until it is told to stop.
 func (c *apiCommand) Run(ctx context.Context, s *session) error {
-	return s.alone(ctx, &c.httpFlags, c.AddressesFile, time.Duration(c.Grace), s.apiFace())
+	return s.alone(ctx, &c.httpFlags, c.AddressesFile, time.Duration(c.Grace), s.apiFace(&c.apiFlags))
 }
 
 // apiFace is the API gateway.
-func (s *session) apiFace() *face {
+func (s *session) apiFace(flags *apiFlags) *face {
 	return &face{
 		name: "api", service: "go.micro.api", flag: "--api-address",
 		address: s.opts.APIAddress, usual: "127.0.0.1:8080", cors: s.opts.APICORS,
 		room: func(b *gateway.Bus) (http.Handler, error) {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				gateway.WriteError(w, r, "go.micro.api", bus.Errorf(bus.NotFound, "no service at this path"))
-			}), nil
+			return api.New(b, api.Config{
+				Namespace: s.opts.APINamespace, Handler: s.opts.APIHandler, MaxUpload: flags.MaxUpload, Logger: s.logger(),
+			})
 		},
 	}
 }

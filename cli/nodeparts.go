@@ -38,6 +38,6 @@ func (n *nodeRun) parts() ([]bus.Runner, error) {
 // leave out.
 func (n *nodeRun) listeners() faces {
 	return n.session.faces(
-		n.session.apiFace(),
+		n.session.apiFace(&n.command.apiFlags),
 	)
 }
