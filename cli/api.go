@@ -37,10 +37,12 @@ func (c *apiCommand) Run(ctx context.Context, s *session) error {
 func (s *session) apiFace(flags *apiFlags) *face {
 	return &face{
 		name: "api", service: "go.micro.api", flag: "--api-address",
-		address: s.opts.APIAddress, usual: "127.0.0.1:8080", cors: s.opts.APICORS,
-		room: func(b *gateway.Bus) (http.Handler, error) {
+		address: s.opts.APIAddress, usual: "127.0.0.1:8080",
+		cors: s.opts.APICORS, corsFlag: "--api-cors",
+		room: func(b *gateway.Bus, set *httpSetup) (http.Handler, error) {
 			return api.New(b, api.Config{
-				Namespace: s.opts.APINamespace, Handler: s.opts.APIHandler, MaxUpload: flags.MaxUpload, Logger: s.logger(),
+				Namespace: s.opts.APINamespace, Handler: s.opts.APIHandler, MaxUpload: flags.MaxUpload, HideAuthorization: set.tokens != nil,
+				Logger: s.logger(),
 			})
 		},
 	}

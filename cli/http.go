@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -13,12 +15,6 @@ import (
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/gateway"
 )
-
-// httpFlags are what every command takes that listens for HTTP.
-type httpFlags struct {
-	AllowHost           []string `placeholder:"HOST" group:"HTTP" help:"Names besides this machine's own that requests may come for, a comma list or repeated; *.HOST stands for all names below it."`
-	InsecureAllowRemote bool     `group:"HTTP" help:"Allow other machines to connect without TLS and authentication. Anyone who reaches the port may do anything."`
-}
 
 // off as an address leaves a listener out.
 const off = "off"
@@ -30,69 +26,102 @@ type face struct {
 	flag    string
 	address string // of the flag
 	usual   string // the address without the flag
-	cors    string
-	room    func(*gateway.Bus) (http.Handler, error)
+	cors    string // the value of corsFlag
+	// corsFlag is named in messages.
+	corsFlag string
+	// pages are the paths that links of other sites may lead to; nil is "/".
+	pages func(path string) bool
+	// hosts are names beside those of --allow-host.
+	hosts []string
+	room  func(*gateway.Bus, *httpSetup) (http.Handler, error)
 
 	server *gateway.Server
 }
 
 // faces are the listeners of a process, without those that are off.
-type faces []*face
-
-func (s *session) faces(all ...*face) faces {
-	var on faces
-	for _, f := range all {
-		f.address = cmp.Or(f.address, f.usual)
-		if !strings.EqualFold(f.address, off) {
-			on = append(on, f)
-		}
-	}
-	return on
+type faces struct {
+	on    []*face
+	setup *httpSetup
 }
 
-// check finds what is wrong with the listeners before anything is started.
-func (fs faces) check(ctx context.Context, s *session, flags *httpFlags) error {
-	for _, f := range fs {
-		if err := f.config(s, flags).Check(ctx); err != nil {
-			return nodeError(err)
-		}
+// faces reads the flags of the listeners and finds what is wrong with them
+// before anything is started.
+func (s *session) faces(ctx context.Context, flags *httpFlags, ownBroker bool, all ...*face) (faces, error) {
+	setup, err := flags.setup(s, ownBroker)
+	if err != nil {
+		return faces{}, err
 	}
-	return nil
+	fs := faces{setup: setup}
+	for _, f := range all {
+		f.address = cmp.Or(f.address, f.usual)
+		if strings.EqualFold(f.address, off) {
+			continue
+		}
+		if err := f.config(s, setup).Check(ctx); err != nil {
+			return fs, nodeError(err)
+		}
+		if _, err := gateway.NewEdge(f.edge(s, setup)); err != nil {
+			return fs, nodeError(err)
+		}
+		fs.on = append(fs.on, f)
+	}
+	return fs, nil
 }
 
 // runners are the bus side of the gateway and the listeners, which share it.
-func (fs faces) runners(s *session, flags *httpFlags, conn *bus.Conn) ([]bus.Runner, error) {
-	if len(fs) == 0 {
+func (fs faces) runners(s *session, conn *bus.Conn) ([]bus.Runner, error) {
+	if len(fs.on) == 0 {
 		return nil, nil
 	}
 	b := gateway.NewBus(conn, gateway.BusConfig{
-		From: fs[0].service, Selector: s.opts.selector(), Logger: s.logger(),
+		From: fs.on[0].service, Selector: s.opts.selector(), Rules: fs.setup.rules, Logger: s.logger(),
 	})
 	runners := []bus.Runner{b}
-	for _, f := range fs {
-		room, err := f.room(b)
+	if fs.setup.tokens != nil {
+		runners = append(runners, fs.setup.tokens)
+	}
+	for _, f := range fs.on {
+		room, err := f.room(b, fs.setup)
 		if err != nil {
-			return nil, err
+			return nil, usagef("%s", bus.AsError(err).Message)
 		}
-		cfg := f.config(s, flags)
-		cfg.Handler = gateway.NewEdge(gateway.EdgeConfig{Name: f.service, Logger: s.logger()}).Wrap(room)
+		edge, err := gateway.NewEdge(f.edge(s, fs.setup))
+		if err != nil {
+			return nil, nodeError(err)
+		}
+		cfg := f.config(s, fs.setup)
+		cfg.Handler = edge.Wrap(room)
 		f.server = gateway.NewServer(b, cfg)
 		runners = append(runners, f.server)
 	}
 	return runners, nil
 }
 
-func (f *face) config(s *session, flags *httpFlags) gateway.ServerConfig {
+func (f *face) config(s *session, set *httpSetup) gateway.ServerConfig {
 	return gateway.ServerConfig{
 		Service: f.service, Version: s.process.build().Version, Address: f.address, Flag: f.flag,
-		InsecureAllowRemote: flags.InsecureAllowRemote, Logger: s.logger(),
+		TLS: set.tls, Authenticated: set.tokens != nil, InsecureAllowRemote: set.flags.InsecureAllowRemote,
+		MaxConns: set.flags.MaxConnections, Proxies: set.proxies, Logger: s.logger(),
+	}
+}
+
+func (f *face) edge(s *session, set *httpSetup) gateway.EdgeConfig {
+	hosts := append(append(append([]string(nil), f.hosts...), set.flags.AllowHost...), set.flags.ACMEHosts...)
+	if host, _, err := net.SplitHostPort(f.address); err == nil && host != "" {
+		if _, err := netip.ParseAddr(host); err != nil {
+			hosts = append(hosts, host) // the name that it listens at is its own
+		}
+	}
+	return gateway.EdgeConfig{
+		Name: f.service, Hosts: hosts, Origins: f.cors, OriginsFlag: f.corsFlag, Pages: f.pages,
+		Proxies: set.proxies, Tokens: set.tokens, Limits: set.limits, Stats: s.opts.EnableStats, Logger: s.logger(),
 	}
 }
 
 // urls are where the listeners are, by name.
 func (fs faces) urls() map[string]string {
-	all := make(map[string]string, len(fs))
-	for _, f := range fs {
+	all := make(map[string]string, len(fs.on))
+	for _, f := range fs.on {
 		all[f.name] = f.server.URL()
 	}
 	return all
@@ -101,12 +130,12 @@ func (fs faces) urls() map[string]string {
 // alone runs one listener against a broker in another process.
 func (s *session) alone(ctx context.Context, flags *httpFlags, addressesFile string, grace time.Duration, f *face) error {
 	s.defaultLevel = zerolog.InfoLevel
-	fs := s.faces(f)
-	if len(fs) == 0 {
-		return usagef("%s %s leaves nothing to run", f.flag, off)
-	}
-	if err := fs.check(ctx, s, flags); err != nil {
+	fs, err := s.faces(ctx, flags, false, f)
+	if err != nil {
 		return err
+	}
+	if len(fs.on) == 0 {
+		return usagef("%s %s leaves nothing to run", f.flag, off)
 	}
 	cfg := s.busConfig()
 	cfg.FailFast = false
@@ -115,19 +144,18 @@ func (s *session) alone(ctx context.Context, flags *httpFlags, addressesFile str
 		return stopped(ctx, err)
 	}
 	defer func() { s.disconnect(ctx, conn) }()
-	runners, err := fs.runners(s, flags, conn)
+	runners, err := fs.runners(s, conn)
 	if err != nil {
 		return err
 	}
 	where := &addresses{Bus: s.opts.busURL, Services: []string{f.service}}
-	runners = append(runners, ready{s, addressesFile, where, func() {
-		where.add(fs)
-	}, func() string {
+	text := func() string {
 		return strings.Join([]string{
 			"mbus " + f.name + " is ready, ctrl-C stops it",
-			"  " + fmt.Sprintf("%-9s", f.name) + " " + f.server.URL(),
+			fmt.Sprintf("  %-9s %s", f.name, f.server.URL()),
 			"  bus       " + where.Bus,
 		}, "\n")
-	}})
+	}
+	runners = append(runners, ready{s, addressesFile, where, func() { where.add(fs) }, text})
 	return nodeError(bus.Run(ctx, grace, runners...))
 }

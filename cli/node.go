@@ -62,8 +62,7 @@ func (c *nodeCommand) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	n := &nodeRun{session: s, command: c}
-	n.faces = n.listeners()
-	if err := n.faces.check(ctx, s, &c.httpFlags); err != nil {
+	if n.faces, err = n.listeners(ctx, true); err != nil {
 		return err
 	}
 	s.begin("starting the broker")
@@ -86,8 +85,8 @@ func (c *nodeCommand) join(ctx context.Context, s *session) error {
 		return usagef("--%s is for the broker in this process, and with --url there is none; leave one of them out", flag)
 	}
 	n := &nodeRun{session: s, command: c, addresses: addresses{Bus: s.opts.busURL}}
-	n.faces = n.listeners()
-	if err := n.faces.check(ctx, s, &c.httpFlags); err != nil {
+	var err error
+	if n.faces, err = n.listeners(ctx, false); err != nil {
 		return err
 	}
 	cfg := s.busConfig()

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/discovery/registrar"
 	"github.com/mbus-dev/mbus/examples/greeter"
@@ -24,11 +26,11 @@ func (n *nodeRun) parts() ([]bus.Runner, error) {
 		parts = append(parts, lab.NewServer(n.conn, rpc.ServerConfig{Logger: log}))
 		n.addresses.Services = append(n.addresses.Services, greeter.Service, lab.Service)
 	}
-	listeners, err := n.faces.runners(n.session, &n.command.httpFlags, n.conn)
+	listeners, err := n.faces.runners(n.session, n.conn)
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range n.faces {
+	for _, f := range n.faces.on {
 		n.addresses.Services = append(n.addresses.Services, f.service)
 	}
 	return append(parts, listeners...), nil
@@ -36,8 +38,8 @@ func (n *nodeRun) parts() ([]bus.Runner, error) {
 
 // listeners are the rooms that a node opens, each of which its address can
 // leave out.
-func (n *nodeRun) listeners() faces {
-	return n.session.faces(
+func (n *nodeRun) listeners(ctx context.Context, ownBroker bool) (faces, error) {
+	return n.session.faces(ctx, &n.command.httpFlags, ownBroker,
 		n.session.apiFace(&n.command.apiFlags),
 	)
 }

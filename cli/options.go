@@ -40,19 +40,19 @@ type options struct {
 	EnableTLS        bool     `name:"enable-tls" group:"Micro" help:"Serve with TLS; needs --tls-cert-file and --tls-key-file."`
 	TLSCertFile      string   `name:"tls-cert-file" placeholder:"FILE" group:"Micro" help:"Certificate: of the node's broker, or of this client to a broker that asks for one."`
 	TLSKeyFile       string   `name:"tls-key-file" placeholder:"FILE" group:"Micro" help:"Key that belongs to --tls-cert-file."`
-	APIAddress       string   `name:"api-address" placeholder:"ADDRESS" group:"Micro" help:"Address of the API gateway. Accepted; this version has no gateway."`
+	APIAddress       string   `name:"api-address" placeholder:"ADDRESS" group:"Micro" help:"Address of the API gateway, for node and api; off leaves it out of a node. Default 127.0.0.1:8080."`
 	SidecarAddress   string   `placeholder:"ADDRESS" group:"Micro" help:"Address of the sidecar. Accepted; this version has no sidecar."`
 	WebAddress       string   `placeholder:"ADDRESS" group:"Micro" help:"Address of the dashboard. Accepted; this version has no dashboard."`
 	ProxyAddress     string   `placeholder:"ADDRESS" group:"Micro" help:"Talk HTTP to a sidecar instead of the bus. This version has no sidecar client and says so."`
 	RegisterTTL      seconds  `name:"register-ttl" placeholder:"SECONDS" group:"Micro" help:"How long an entry made with register lives without being renewed."`
 	RegisterInterval seconds  `placeholder:"SECONDS" group:"Micro" help:"How often programs built on mbus announce themselves."`
-	APIHandler       string   `name:"api-handler" placeholder:"NAME" group:"Micro" help:"Handler of the API gateway. Accepted; this version has no gateway."`
-	APINamespace     string   `name:"api-namespace" placeholder:"PREFIX" group:"Micro" help:"Namespace of the API gateway. Accepted; this version has no gateway."`
+	APIHandler       string   `name:"api-handler" placeholder:"NAME" group:"Micro" help:"The one handler of the API gateway: api, rpc, http, proxy, web, event or cloudevents. Default: all of them."`
+	APINamespace     string   `name:"api-namespace" placeholder:"PREFIX" group:"Micro" help:"What the API gateway puts before the names of services in paths. Default go.micro.api."`
 	WebNamespace     string   `placeholder:"PREFIX" group:"Micro" help:"Namespace of the dashboard's proxy. Accepted; this version has no dashboard."`
-	APICORS          string   `name:"api-cors" placeholder:"ORIGINS" group:"Micro" help:"Origins that may use the API gateway. Accepted; this version has no gateway."`
+	APICORS          string   `name:"api-cors" placeholder:"ORIGINS" group:"Micro" help:"Origins whose pages may use the API gateway, a comma list; * is all, without credentials. Default none."`
 	WebCORS          string   `name:"web-cors" placeholder:"ORIGINS" group:"Micro" help:"Origins that may use the dashboard. Accepted; this version has no dashboard."`
 	SidecarCORS      string   `name:"sidecar-cors" placeholder:"ORIGINS" group:"Micro" help:"Origins that may use the sidecar. Accepted; this version has no sidecar."`
-	EnableStats      bool     `group:"Micro" help:"Show statistics pages. Accepted; this version has no pages."`
+	EnableStats      bool     `group:"Micro" help:"Show statistics at /stats of the API gateway."`
 
 	command string      // the words of the command
 	busURL  string      // the broker, after Micro's spellings of it

@@ -13,6 +13,7 @@ import (
 	"github.com/mbus-dev/mbus/bus/wire"
 	"github.com/mbus-dev/mbus/discovery"
 	"github.com/mbus-dev/mbus/discovery/selector"
+	"github.com/mbus-dev/mbus/gateway/token"
 	"github.com/mbus-dev/mbus/rpc"
 )
 
@@ -23,6 +24,9 @@ type BusConfig struct {
 	// Selector chooses the instance of each call; the zero value leaves it to
 	// the bus.
 	Selector selector.Config
+	// Rules say what the caller of a request may do, as its token says who that
+	// is. Nil allows everything.
+	Rules *token.Rules
 	// MaxBody is the most bytes of a request or an answer. 0 means 64 MiB.
 	MaxBody int
 	// Logger gets what no caller can be told. The zero value is silent.
@@ -39,6 +43,7 @@ type Bus struct {
 	// Client makes the calls of all rooms: what it refuses nobody gets.
 	Client *rpc.Client
 
+	rules  *token.Rules
 	logger zerolog.Logger
 
 	mu     sync.Mutex
@@ -48,12 +53,12 @@ type Bus struct {
 
 // NewBus returns a Bus on conn that knows nobody before Start.
 func NewBus(conn *bus.Conn, cfg BusConfig) *Bus {
-	return &Bus{
-		Conn: conn, logger: cfg.Logger,
-		Client: rpc.NewClient(conn, rpc.ClientConfig{
-			From: cfg.From, Selector: cfg.Selector, MaxBody: cfg.MaxBody, Logger: cfg.Logger,
-		}),
-	}
+	b := &Bus{Conn: conn, rules: cfg.Rules, logger: cfg.Logger}
+	b.Client = rpc.NewClient(conn, rpc.ClientConfig{
+		From: cfg.From, Selector: cfg.Selector, MaxBody: cfg.MaxBody, Logger: cfg.Logger,
+		Middleware: []rpc.Middleware{b.guard},
+	})
+	return b
 }
 
 // Start begins to watch who is there. It does not wait for them: a gateway

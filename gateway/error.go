@@ -52,6 +52,9 @@ func WriteError(w http.ResponseWriter, r *http.Request, from string, err error) 
 	if e.End != 0 {
 		h.Set(HeaderEnd, e.End.String())
 	}
+	if f.Code == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
+		h.Set("WWW-Authenticate", challenge(r))
+	}
 	if after, ok := retryAfter(e); ok {
 		h.Set("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
 	}
@@ -65,6 +68,14 @@ func WriteError(w http.ResponseWriter, r *http.Request, from string, err error) 
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // the client has gone: nobody to tell
 	}
+}
+
+// challenge says how to do better: who has sent a token has sent a wrong one.
+func challenge(r *http.Request) string {
+	if r.Header.Get("Authorization") != "" {
+		return `Bearer error="invalid_token"`
+	}
+	return "Bearer"
 }
 
 // FailureOf is what WriteError answers, for those who put it elsewhere, such as

@@ -10,22 +10,21 @@ import (
 // maxRequestID is the most bytes of an id that a client chooses.
 const maxRequestID = 128
 
-type requestIDKey struct{}
-
 // RequestID returns the id of the request that ctx belongs to, "" outside one.
 func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
+	if x := exchangeOf(ctx); x != nil {
+		return x.id
+	}
+	return ""
 }
 
-// withRequestID gives a request its id: the client's own if it is fit for a log
+// requestID is the id of a request: the client's own if it is fit for a log
 // line, else a new one.
-func withRequestID(r *http.Request) (*http.Request, string) {
-	id := r.Header.Get(HeaderRequestID)
-	if !fitForLog(id) {
-		id = nuid.Next()
+func requestID(r *http.Request) string {
+	if id := r.Header.Get(HeaderRequestID); fitForLog(id) {
+		return id
 	}
-	return r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id)), id
+	return nuid.Next()
 }
 
 func fitForLog(id string) bool {

@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -24,9 +23,16 @@ import (
 const (
 	readHeaderLimit = 5 * time.Second
 	idleLimit       = 60 * time.Second
+	cutLimit        = time.Second // for handlers whose requests were cut
 	maxHeaderBytes  = 32 << 10
 
-	defaultFlag = "--api-address"
+	defaultFlag           = "--api-address"
+	defaultConns          = 16384
+	defaultConnsPerClient = 256
+
+	maxStreams       = 100 // of a connection of HTTP/2
+	streamWindow     = 64 << 10
+	connectionWindow = 1 << 20
 )
 
 // ServerConfig configures a Server. Address and Handler are required.
@@ -45,6 +51,16 @@ type ServerConfig struct {
 	Flag string
 	// Handler answers the requests: a room behind an [Edge].
 	Handler http.Handler
+	// TLS proves who the listener is.
+	TLS TLS
+	// MaxConns is how many connections may be open at once; more are closed as
+	// they come. 0 means 16,384.
+	MaxConns int
+	// MaxConnsPerClient is how many one address may have of them, except those of
+	// this machine and of Proxies. 0 means 256.
+	MaxConnsPerClient int
+	// Proxies are those of [EdgeConfig].
+	Proxies []netip.Prefix
 	// Authenticated says that the handler asks everybody for credentials.
 	Authenticated bool
 	// InsecureAllowRemote permits an Address that other machines can reach
@@ -67,7 +83,7 @@ type Server struct {
 	announced *rpc.Server
 	serving   sync.WaitGroup // the goroutine of http.Server
 	requests  requests
-	bound     bind.Address
+	cut       context.CancelFunc // ends the contexts of all requests
 
 	mu      sync.Mutex
 	state   serverState
@@ -88,6 +104,8 @@ var _ bus.Runner = (*Server)(nil)
 // connection decides /readyz.
 func NewServer(b *Bus, cfg ServerConfig) *Server {
 	cfg.Flag = cmp.Or(cfg.Flag, defaultFlag)
+	cfg.MaxConns = cmp.Or(cfg.MaxConns, defaultConns)
+	cfg.MaxConnsPerClient = cmp.Or(cfg.MaxConnsPerClient, defaultConnsPerClient)
 	return &Server{bus: b, cfg: cfg, log: cfg.Logger.With().Str("listener", cmp.Or(cfg.Service, cfg.Flag)).Logger(), requests: newRequests()}
 }
 
@@ -104,6 +122,10 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	config, err := s.cfg.TLS.config(s.log)
+	if err != nil {
+		return err
+	}
 	if missing := s.cfg.missing(address); len(missing) > 0 {
 		s.log.Warn().Str("address", address.Text).Msg("other machines can use this listener without " + strings.Join(missing, " or ") + ", as --insecure-allow-remote allows")
 	}
@@ -111,15 +133,18 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.bound, s.state = address, serverRunning
+	s.state = serverRunning
 	port := uint16(0)
 	if addr, err := netip.ParseAddrPort(listener.Addr().String()); err == nil {
 		port = addr.Port()
 	}
 	s.address = address.Reachable(port)
-	s.serve(ctx, listener)
+	s.serve(ctx, newIntake(listener, config, &s.cfg, s.log))
 	if err := s.announce(ctx); err != nil {
-		return errors.Join(err, s.http.Close())
+		err = errors.Join(err, s.http.Close())
+		s.cut()
+		s.serving.Wait()
+		return err
 	}
 	return nil
 }
@@ -132,6 +157,9 @@ func (c ServerConfig) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, err := c.TLS.config(zerolog.Nop()); err != nil {
+		return err
+	}
 	return address.CheckFree(ctx)
 }
 
@@ -142,7 +170,7 @@ func (c ServerConfig) resolve(ctx context.Context) (bind.Address, error) {
 		return a, err
 	}
 	if missing := c.missing(a); len(missing) > 0 && !c.InsecureAllowRemote {
-		return a, bind.Errorf("%s %s can be reached from other machines and lacks %s; add --enable-tls --tls-cert-file --tls-key-file and --tls-client-ca-file, or choose 127.0.0.1, or accept the risk with --insecure-allow-remote",
+		return a, bind.Errorf("%s %s can be reached from other machines and lacks %s; add --enable-tls --tls-cert-file --tls-key-file and --tls-client-ca-file or --jwt-keys, or choose 127.0.0.1, or accept the risk with --insecure-allow-remote",
 			a.Flag, a.Text, strings.Join(missing, " and "))
 	}
 	return a, nil
@@ -153,22 +181,30 @@ func (c ServerConfig) missing(a bind.Address) []string {
 	if a.Loopback() {
 		return nil
 	}
-	missing := []string{"TLS"}
-	if !c.Authenticated {
+	var missing []string
+	if !c.TLS.on() {
+		missing = append(missing, "TLS")
+	}
+	if !c.Authenticated && c.TLS.ClientCAFile == "" {
 		missing = append(missing, "authentication")
 	}
 	return missing
 }
 
 func (s *Server) serve(ctx context.Context, listener net.Listener) {
-	base := context.WithValue(context.WithoutCancel(ctx), lifetimeKey{}, s.requests.lifetime)
+	base, cut := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), lifetimeKey{}, s.requests.lifetime))
+	s.cut = cut
 	s.http = &http.Server{
 		Handler:           http.HandlerFunc(s.handle),
 		ReadHeaderTimeout: readHeaderLimit,
 		IdleTimeout:       idleLimit,
 		MaxHeaderBytes:    maxHeaderBytes,
-		BaseContext:       func(net.Listener) context.Context { return base },
-		ErrorLog:          log.New(errorLog{s.log}, "", 0),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: streamWindow,
+			MaxReceiveBufferPerConnection: connectionWindow, SendPingTimeout: idleLimit / 2, WriteByteTimeout: writeLimit,
+		},
+		BaseContext: func(net.Listener) context.Context { return base },
+		ErrorLog:    log.New(errorLog{s.log}, "", 0),
 	}
 	s.serving.Go(func() {
 		if err := s.http.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -198,10 +234,14 @@ func (s *Server) Address() string {
 
 // URL is Address as a URL.
 func (s *Server) URL() string {
-	if a := s.Address(); a != "" {
-		return "http://" + a
+	a := s.Address()
+	switch {
+	case a == "":
+		return ""
+	case s.cfg.TLS.on():
+		return "https://" + a
 	}
-	return ""
+	return "http://" + a
 }
 
 // Stop drains the server.
@@ -225,9 +265,14 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	if err != nil {
 		left = errors.Join(left, fmt.Errorf("%s: %d requests were cut", s.cfg.Flag, s.requests.count.Load()), s.http.Close())
-		s.requests.cut()
 	}
+	s.cut()
 	s.serving.Wait()
+	if err != nil {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), cutLimit)
+		defer cancel()
+		_ = s.requests.wait(last) // a handler that heeds nothing is left behind
+	}
 	return left
 }
 
@@ -269,43 +314,3 @@ func (l errorLog) Write(p []byte) (int, error) {
 	l.log.Debug().Msg(strings.TrimSpace(string(p)))
 	return len(p), nil
 }
-
-// requests counts what is underway and tells it of the end.
-type requests struct {
-	lifetime *lifetime
-	count    atomic.Int64
-	idle     chan struct{} // one token: look at count again
-}
-
-func newRequests() requests {
-	return requests{idle: make(chan struct{}, 1), lifetime: newLifetime()}
-}
-
-func (r *requests) begin() { r.count.Add(1) }
-
-func (r *requests) end() {
-	if r.count.Add(-1) == 0 {
-		select {
-		case r.idle <- struct{}{}:
-		default:
-		}
-	}
-}
-
-func (r *requests) drain()         { r.lifetime.end() }
-func (r *requests) draining() bool { return r.lifetime.ended() }
-
-// wait returns once nothing is underway.
-func (r *requests) wait(ctx context.Context) error {
-	for r.count.Load() > 0 {
-		select {
-		case <-r.idle:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	return nil
-}
-
-// cut ends what is still underway.
-func (r *requests) cut() { r.lifetime.cut() }

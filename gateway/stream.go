@@ -10,17 +10,15 @@ import (
 
 type lifetimeKey struct{}
 
-// A lifetime ends twice: streams are told at its end, and everything that is
-// left at its cut.
+// A lifetime is that of a server: at its end the streams are told.
 type lifetime struct {
-	told, severed context.Context
-	tell, sever   context.CancelCauseFunc
+	told context.Context
+	tell context.CancelCauseFunc
 }
 
 func newLifetime() *lifetime {
 	l := &lifetime{}
 	l.told, l.tell = context.WithCancelCause(context.Background())
-	l.severed, l.sever = context.WithCancelCause(context.Background())
 	return l
 }
 
@@ -30,23 +28,35 @@ func (l *lifetime) end() {
 
 func (l *lifetime) ended() bool { return l.told.Err() != nil }
 
-func (l *lifetime) cut() { l.sever(context.Canceled) }
-
-// Stream says that the answer to a request lasts as long as it lasts: the
-// bounds on the time of a whole request no longer count. A room calls it before
-// it writes the answer's header, or takes the connection over.
+// Stream says that the answer to a request lasts as long as it lasts: only a
+// single write or flush that the client leaves unread for 30 s fails. A room
+// calls it before it writes the answer's header, or takes the connection over.
 //
-// The context that it returns ends with the request, and when the server begins
-// to drain; then its cause is a *bus.Error of code unavailable that the room
-// passes on. cancel must be called at the end of the stream.
+// The context that it returns ends with the request, when the server begins to
+// drain, and when the caller's token expires; then its cause is a *bus.Error of
+// code unavailable or unauthenticated that the room passes on. cancel must be
+// called at the end of the stream.
 func Stream(w http.ResponseWriter, r *http.Request) (ctx context.Context, cancel context.CancelFunc) {
+	if x := exchangeOf(r.Context()); x != nil {
+		x.streaming.Store(true)
+	}
 	// A writer that knows no deadlines has none to lift.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	ctx, end := context.WithCancelCause(r.Context())
-	l, ok := r.Context().Value(lifetimeKey{}).(*lifetime)
-	if !ok {
-		return ctx, func() { end(nil) }
+	var stops []func() bool
+	if l, ok := r.Context().Value(lifetimeKey{}).(*lifetime); ok {
+		stops = append(stops, context.AfterFunc(l.told, func() { end(context.Cause(l.told)) }))
 	}
-	stop := context.AfterFunc(l.told, func() { end(context.Cause(l.told)) })
-	return ctx, func() { stop(); end(nil) }
+	if c := callerOf(r.Context()); c != nil {
+		over := time.AfterFunc(time.Until(c.Expires), func() {
+			end(bus.Errorf(bus.Unauthenticated, "the token has expired"))
+		})
+		stops = append(stops, over.Stop)
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		end(nil)
+	}
 }
