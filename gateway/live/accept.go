@@ -5,12 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-
-	"github.com/mbus-dev/mbus/bus"
 )
-
-// statusNotAcceptable is outside the list of codes.
-const statusNotAcceptable = http.StatusNotAcceptable
 
 // choose picks the first of the offers that the client likes best, by its Accept
 // header. Without one it is the first offer.
@@ -26,9 +21,7 @@ func choose(r *http.Request, offers ...string) (string, error) {
 		}
 	}
 	if chosen == "" {
-		e := bus.Errorf(bus.InvalidArgument, "Accept %q has none of what there is: %s", accept, strings.Join(offers, ", "))
-		e.Status = statusNotAcceptable
-		return "", e
+		return "", wrong(http.StatusNotAcceptable, "Accept %q has none of what there is: %s", accept, strings.Join(offers, ", "))
 	}
 	return chosen, nil
 }

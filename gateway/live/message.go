@@ -57,3 +57,20 @@ func base64Text(body []byte) []byte {
 func broken(err error) error {
 	return bus.Errorf(bus.DataLoss, "the service sent a message that cannot be read: %w", err)
 }
+
+// asMsgpack is one message of a service in msgpack.
+func asMsgpack(c codec.Codec, body []byte) ([]byte, error) {
+	switch c {
+	case codec.Msgpack:
+		return body, nil
+	case codec.JSON:
+		out, err := codec.Transcode(codec.JSON, codec.Msgpack, body)
+		if err != nil {
+			return nil, broken(err)
+		}
+		return out, nil
+	case codec.Raw:
+		return codec.Msgpack.Marshal(body)
+	}
+	return nil, bus.Errorf(bus.Unimplemented, "the service sends %s, which has no msgpack form without its type", c)
+}

@@ -19,10 +19,13 @@ type outlet struct {
 }
 
 func newOutlet(w http.ResponseWriter) *outlet {
-	o := &outlet{w: w, rc: http.NewResponseController(w)}
-	// What the server allows a whole request to take is not for a conversation.
+	return &outlet{w: w, rc: http.NewResponseController(w)}
+}
+
+// lasting lifts what the server allows a whole request to take: the request has
+// been read, and from here the connection is only watched for its end.
+func (o *outlet) lasting() {
 	_ = o.rc.SetReadDeadline(time.Time{}) // not every ResponseWriter has deadlines
-	return o
 }
 
 // begin sends the head of the answer.

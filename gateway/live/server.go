@@ -43,9 +43,10 @@ type Server struct {
 	bus *gateway.Bus
 	cfg Config
 
-	draining chan struct{}   // closed by Stop: say goodbye
-	hard     context.Context // ended by Stop when its time is over: be gone
-	cut      context.CancelFunc
+	told    context.Context // ended by Stop: say goodbye
+	tell    context.CancelCauseFunc
+	severed context.Context // ended by Stop when its time is over: be gone
+	sever   context.CancelFunc
 
 	mu       sync.Mutex
 	stopping bool
@@ -64,8 +65,9 @@ func New(b *gateway.Bus, cfg Config) *Server {
 	if cfg.MaxMessage <= 0 {
 		cfg.MaxMessage = defaultMessage
 	}
-	s := &Server{bus: b, cfg: cfg, draining: make(chan struct{})}
-	s.hard, s.cut = context.WithCancel(context.Background())
+	s := &Server{bus: b, cfg: cfg}
+	s.told, s.tell = context.WithCancelCause(context.Background())
+	s.severed, s.sever = context.WithCancel(context.Background())
 	return s
 }
 
@@ -81,11 +83,9 @@ func (s *Server) Count() int {
 // cut, and the error says how many. Stopping twice is allowed.
 func (s *Server) Stop(ctx context.Context) error {
 	s.mu.Lock()
-	if !s.stopping {
-		s.stopping = true
-		close(s.draining)
-	}
+	s.stopping = true
 	s.mu.Unlock()
+	s.tell(goingAway())
 	over := make(chan struct{})
 	go func() {
 		s.talks.Wait()
@@ -93,38 +93,14 @@ func (s *Server) Stop(ctx context.Context) error {
 	}()
 	select {
 	case <-over:
-		s.cut()
+		s.sever()
 		return nil
 	case <-ctx.Done():
 	}
 	left := s.Count()
-	s.cut()
+	s.sever()
 	<-over // nothing blocks a conversation that has been cut
 	return fmt.Errorf("%d conversations cut off: %w", left, context.Cause(ctx))
-}
-
-// enter admits a conversation, which must call leave when it is over.
-func (s *Server) enter() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopping {
-		return goingAway()
-	}
-	if s.count >= s.cfg.MaxStreams {
-		e := bus.Errorf(bus.ResourceExhausted, "%d streams are open here, which is the most; try again later", s.count)
-		e.End, e.Status, e.Retry = bus.Refused, bus.Unavailable.Status(), bus.RetryAfter(time.Second)
-		return e
-	}
-	s.count++
-	s.talks.Add(1)
-	return nil
-}
-
-func (s *Server) leave() {
-	s.mu.Lock()
-	s.count--
-	s.mu.Unlock()
-	s.talks.Done()
 }
 
 func goingAway() *bus.Error {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/codec"
-	"github.com/mbus-dev/mbus/gateway"
 	"github.com/mbus-dev/mbus/rpc"
 )
 
@@ -22,7 +21,8 @@ const (
 // ServeStream calls a server stream and sends its messages as they come: as
 // server-sent events if the client accepts text/event-stream, over a WebSocket if
 // it asks for one (see ServeWebSocket), else as NDJSON. req.Body is the request,
-// in req.Codec; nothing is read from r.
+// in req.Codec, and Meta is the caller's; nothing is read from r but headers.
+// The codec of the answers is this package's business.
 //
 // The client that goes away cancels the call.
 func (s *Server) ServeStream(w http.ResponseWriter, r *http.Request, req *rpc.Request) {
@@ -47,117 +47,115 @@ func (s *Server) ServeStream(w http.ResponseWriter, r *http.Request, req *rpc.Re
 		}
 		out = &sse{}
 	}
-	if err := s.enter(); err != nil {
-		s.refuse(w, r, err)
+	t, ok := s.begin(w, r)
+	if !ok {
 		return
 	}
-	defer s.leave()
-
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	stream, err := s.open(ctx, req)
+	defer t.end()
+	stream, err := s.open(t.ctx, req, codec.JSON)
 	if err != nil {
-		s.refuse(w, r, err)
+		t.refuse(err)
 		return
 	}
 	p := pull(stream)
 	defer p.stop()
-	// What Send misses, Recv tells: the stream has ended.
-	if stream.Send(codecOf(req), req.Body) == nil {
-		_ = stream.CloseSend()
-	}
-	s.relay(ctx, w, r, p, out)
+	sendOnly(stream, req)
+	t.relay(p, out)
 }
 
-// open opens a stream whose messages come as JSON where the service can.
-func (s *Server) open(ctx context.Context, req *rpc.Request) (*rpc.RawStream, error) {
+// open opens a stream whose messages come in the codec c where the service can.
+func (s *Server) open(ctx context.Context, req *rpc.Request, c codec.Codec) (*rpc.RawStream, error) {
 	own := *req
-	own.Codec = codec.JSON
+	own.Codec = c
 	return s.bus.Client.Open(ctx, &own)
 }
 
-func codecOf(req *rpc.Request) codec.Codec {
-	if req.Codec == 0 {
-		return codec.JSON
+// sendOnly sends the single message that the caller has. What Send misses, Recv
+// tells: the stream has ended.
+func sendOnly(stream *rpc.RawStream, req *rpc.Request) {
+	c := req.Codec
+	if c == 0 {
+		c = codec.JSON
 	}
-	return req.Codec
+	if stream.Send(c, req.Body) == nil {
+		_ = stream.CloseSend()
+	}
 }
 
 // relay sends the messages of p to the client until one side has enough.
-func (s *Server) relay(ctx context.Context, w http.ResponseWriter, r *http.Request, p *puller, out feed) {
-	o := newOutlet(w)
-	defer context.AfterFunc(s.hard, o.abandon)()
+func (t *talk) relay(p *puller, out feed) {
+	o := newOutlet(t.w)
+	o.lasting()
+	defer context.AfterFunc(t.s.severed, o.abandon)()
 	begin := func() error {
 		if o.begun {
 			return nil
 		}
-		prelude := out.head(w.Header())
+		prelude := out.head(t.w.Header())
 		if err := o.begin(out.contentType()); err != nil {
 			return err
 		}
 		return o.write(prelude)
 	}
-	send := func(b []byte) error {
-		if err := begin(); err != nil {
-			return err
-		}
-		return o.write(b)
-	}
+	// last writes the end; a client who has gone does not miss it.
+	last := func(b []byte) { _ = o.write(b) }
 	fail := func(err error) {
 		if !o.begun {
-			s.refuse(w, r, err)
+			t.refuse(err)
 			return
 		}
-		_ = o.write(out.fail(w.Header(), gateway.FailureOf(r, s.cfg.From, err), endOf(err))) // the client has gone
+		last(out.fail(t.w.Header(), t.failure(err), endOf(err)))
 	}
 
 	first := time.NewTimer(headAfter)
 	defer first.Stop()
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
-	for {
-		p.next()
-		var m received
-		for waiting := true; waiting; {
-			var err error
-			select {
-			case m = <-p.got:
-				waiting = false
-			case <-first.C:
-				err = begin()
-			case <-ping.C:
-				if text := out.ping(); len(text) > 0 {
-					err = send(text)
-				}
-			case <-s.draining:
-				if e := goingAway(); !o.begun {
-					s.refuse(w, r, e)
-				} else {
-					_ = o.write(out.leave(w.Header(), gateway.FailureOf(r, s.cfg.From, e)))
+	for p.next(); ; {
+		var err error
+		select {
+		case m := <-p.got:
+			switch {
+			case m.err == io.EOF: //nolint:errorlint // it is never wrapped
+				if begin() == nil {
+					last(out.end(t.w.Header(), p.stream.Trailer()))
 				}
 				return
-			case <-ctx.Done():
+			case m.err != nil && t.told.Err() != nil:
+				continue // the call ended because the client went
+			case m.err != nil:
+				fail(m.err)
 				return
 			}
-			if err != nil {
+			line, broken := asJSON(m.codec, m.body)
+			if broken != nil {
+				fail(broken)
 				return
 			}
-		}
-		if m.err == io.EOF { //nolint:errorlint // it is never wrapped
-			if begin() == nil {
-				_ = o.write(out.end(w.Header(), p.stream.Trailer()))
+			if err = begin(); err == nil {
+				err = o.write(out.message(line))
+			}
+			p.next()
+		case <-first.C:
+			err = begin()
+		case <-ping.C:
+			if text := out.ping(); len(text) > 0 {
+				if err = begin(); err == nil {
+					err = o.write(text)
+				}
+			}
+		case <-t.told.Done():
+			e := t.farewell()
+			switch {
+			case e == nil: // the client has gone
+			case !o.begun:
+				t.refuse(e)
+			default:
+				last(out.leave(t.w.Header(), t.failure(e)))
 			}
 			return
-		}
-		line, err := asJSON(m.codec, m.body)
-		if m.err != nil {
-			err = m.err
 		}
 		if err != nil {
-			fail(err)
-			return
-		}
-		if send(out.message(line)) != nil {
 			return
 		}
 	}
@@ -169,8 +167,4 @@ func endOf(err error) string {
 		return e.End.String()
 	}
 	return bus.Handler.String()
-}
-
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	gateway.WriteError(w, r, s.cfg.From, err)
 }
