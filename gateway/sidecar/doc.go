@@ -25,6 +25,11 @@
 //	GET    /subscriptions/{name}     one; PUT makes it, DELETE ends it; see Events
 //	GET    /health                   asks the app that the sidecar was started with; 404 without one
 //
+// Where the gateway asks for tokens, rules allow the registry as methods of
+// go.micro.sidecar: Registry.Read, Registry.Watch, Registry.Register (with it
+// subscriptions, whose topics count too) and Registry.Deregister; and what the
+// handler "proxy" passes as the method HTTP.Request of the app's service.
+//
 // With the handler "proxy" the path /{app}/… is passed as it is to a node of the
 // app go.micro.srv.{app} of this host, instead of being a call. Verbs that have no
 // meaning are 405; Micro answered 200 and did nothing. What is wrong with a

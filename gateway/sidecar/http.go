@@ -55,6 +55,12 @@ func (s *Sidecar) fail(w http.ResponseWriter, r *http.Request, err error) {
 	gateway.WriteError(w, r, Service, err)
 }
 
+// may returns nil if the request may do what is no call of a service: rules
+// speak of it as of a method of the sidecar.
+func (s *Sidecar) may(r *http.Request, method string) error {
+	return s.bus.MayCall(r.Context(), Service, method)
+}
+
 // allow answers 405 to a method of HTTP that does not go here.
 func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	if slices.Contains(methods, r.Method) {

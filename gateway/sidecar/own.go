@@ -48,34 +48,43 @@ type own struct {
 	complained time.Time
 }
 
-// newOwn checks the app of the configuration; nil without one.
-func (s *Sidecar) newOwn(cfg App) (*own, error) {
+// Check returns nil if a is an app that a sidecar can register, or none. The
+// error is invalid_argument, in Micro's words where Micro had some.
+func (a App) Check() error {
+	_, _, err := a.parse()
+	return err
+}
+
+func (a App) parse() (target netip.AddrPort, health string, err error) {
 	switch {
-	case cfg.Name == "" && cfg.Address == "":
-		if cfg.HealthURL != "" {
-			return nil, bus.Errorf(bus.InvalidArgument, "Require server name: a health check is for an app with a name and an address")
+	case a.Name == "" && a.Address == "":
+		if a.HealthURL != "" {
+			err = bus.Errorf(bus.InvalidArgument, "Require server name: a health check is for an app with a name and an address")
 		}
-		return nil, nil
-	case cfg.Address == "":
-		return nil, bus.Errorf(bus.InvalidArgument, "Require server address")
-	case cfg.Name == "":
-		return nil, bus.Errorf(bus.InvalidArgument, "Require server name")
-	case cfg.TTL < 0:
-		return nil, bus.Errorf(bus.InvalidArgument, "a ttl of %v; give a positive one", cfg.TTL)
+		return target, "", err
+	case a.Address == "":
+		return target, "", bus.Errorf(bus.InvalidArgument, "Require server address")
+	case a.Name == "":
+		return target, "", bus.Errorf(bus.InvalidArgument, "Require server name")
+	case a.TTL < 0:
+		return target, "", bus.Errorf(bus.InvalidArgument, "a ttl of %v; give a positive one", a.TTL)
 	}
-	if err := wire.CheckService(cfg.Name); err != nil {
-		return nil, bus.Errorf(bus.InvalidArgument, "the server name: %w", err)
+	if err := wire.CheckService(a.Name); err != nil {
+		return target, "", bus.Errorf(bus.InvalidArgument, "the server name: %w", err)
 	}
-	o := &own{side: s, app: cfg, service: cfg.Name}
-	var err error
-	if o.target, err = parseTarget(cfg.Address); err != nil {
+	if target, err = parseTarget(a.Address); err == nil && a.HealthURL != "" {
+		health, err = parseHealthURL(a.HealthURL, netip.AddrPort{})
+	}
+	return target, health, err
+}
+
+// newOwn reads the app of the configuration; nil without one.
+func (s *Sidecar) newOwn(cfg App) (*own, error) {
+	target, health, err := cfg.parse()
+	if err != nil || !target.IsValid() {
 		return nil, err
 	}
-	if cfg.HealthURL != "" {
-		if o.health, err = parseHealthURL(cfg.HealthURL, netip.AddrPort{}); err != nil {
-			return nil, err
-		}
-	}
+	o := &own{side: s, app: cfg, service: cfg.Name, target: target, health: health}
 	if o.app.TTL == 0 {
 		o.app.TTL = ownTTL
 	}

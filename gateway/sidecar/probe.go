@@ -140,6 +140,9 @@ func (a *app) strike(ctx context.Context, p *placement, why error) {
 	if i, ok := view.Get(a.key.service, a.key.id); !ok || i.Rev != p.node.Rev {
 		return
 	}
+	// The end of the serving, which this brings about, is not that of the request.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ownLimit)
+	defer cancel()
 	err := discovery.Deregister(ctx, a.side.bus.Conn, discovery.Service{Name: a.key.service, Nodes: []discovery.Node{{ID: a.key.id}}})
 	if err != nil {
 		a.log.Warn().Err(err).Msg("a dead app cannot be taken out of the registry; it is tried again")

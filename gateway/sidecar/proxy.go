@@ -26,6 +26,10 @@ func (s *Sidecar) serveProxy(w http.ResponseWriter, r *http.Request, parts []str
 		s.fail(w, r, bus.Errorf(bus.NotFound, "no app of this host at %.200q", "/"+strings.Join(parts, "/")))
 		return
 	}
+	if err := s.bus.MayCall(r.Context(), service, "HTTP.Request"); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = "http", target.String(), target.String()

@@ -24,14 +24,16 @@ func (s *Sidecar) serveRegistry(w http.ResponseWriter, r *http.Request) {
 	if !allow(w, r, http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete) {
 		return
 	}
-	var err error
+	method, serve := "Registry.Read", s.serveServices
 	switch r.Method {
 	case http.MethodPost:
-		err = s.serveRegister(w, r)
+		method, serve = "Registry.Register", s.serveRegister
 	case http.MethodDelete:
-		err = s.serveDeregister(w, r)
-	default:
-		err = s.serveServices(w, r)
+		method, serve = "Registry.Deregister", s.serveDeregister
+	}
+	err := s.may(r, method)
+	if err == nil {
+		err = serve(w, r)
 	}
 	if err != nil {
 		s.failRegistry(w, r, err)
@@ -77,6 +79,17 @@ func (s *Sidecar) serveRegister(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer cancel()
+	for _, n := range service.Nodes {
+		all, err := subscriptionsOf(n.Metadata)
+		if err != nil {
+			return err
+		}
+		for _, def := range all {
+			if err := s.bus.MaySubscribe(ctx, def.Topic); err != nil {
+				return err
+			}
+		}
+	}
 	return s.register(ctx, service, ttl)
 }
 

@@ -114,6 +114,14 @@ const nameBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 // /subscriptions/{name}, one: GET shows it, PUT makes or changes it, DELETE ends
 // it.
 func (s *Sidecar) serveSubscriptions(w http.ResponseWriter, r *http.Request, parts []string) {
+	method := "Registry.Read"
+	if r.Method == http.MethodPut || r.Method == http.MethodDelete {
+		method = "Registry.Register"
+	}
+	if err := s.may(r, method); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	if len(parts) == 0 {
 		if allow(w, r, http.MethodGet, http.MethodHead) {
 			s.writeSubscriptions(w, r, s.subscriptions(r.URL.Query().Get("service"), r.URL.Query().Get("node")))
@@ -226,6 +234,9 @@ func (s *Sidecar) putSubscription(w http.ResponseWriter, r *http.Request, def Su
 	}
 	asked.Name = def.Name
 	if err := asked.check(); err != nil {
+		return err
+	}
+	if err := s.bus.MaySubscribe(r.Context(), asked.Topic); err != nil {
 		return err
 	}
 	text, err := json.Marshal(stored{asked.Topic, asked.Queue, asked.Path})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/discovery"
+	"github.com/mbus-dev/mbus/gateway"
 )
 
 const (
@@ -49,7 +50,11 @@ func (s *Sidecar) serveWatch(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, bus.Errorf(bus.Unavailable, "the sidecar is not ready"))
 		return
 	}
-	ctx, cancel := context.WithCancel(r.Context())
+	if err := s.may(r, "Registry.Watch"); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	ctx, cancel := gateway.Stream(w, r)
 	defer cancel()
 	stop := context.AfterFunc(s.leaving, cancel)
 	defer stop()
