@@ -98,10 +98,6 @@ func (o *options) settle() (warning string, err error) {
 		}
 		ignored = append(ignored, o.from[p.name]+"="+p.choice+" ("+p.gone+")")
 	}
-	if o.ProxyAddress != "" && o.fromMicro("proxy-address") {
-		ignored = append(ignored, o.from["proxy-address"]+" (this version has no sidecar client)")
-		o.ProxyAddress = ""
-	}
 	if err := cmp.Or(o.checkSelector(), o.checkLogLevel()); err != nil {
 		return "", err
 	}
@@ -172,11 +168,12 @@ func (o *options) checkLogLevel() error {
 	return usagef("no log level %q%s; there are trace, debug, info, warn, error and disabled", o.LogLevel, o.from.of("log-level"))
 }
 
-// noSidecarClient refuses --proxy-address where it would change what a command
-// talks to.
-func (s *session) noSidecarClient() error {
-	if s.opts.ProxyAddress == "" {
+// busOnly refuses --proxy-address for a command that has no way through a
+// sidecar. A variable of the environment may be meant for other commands, and is
+// no reason to refuse.
+func (s *session) busOnly() error {
+	if s.opts.ProxyAddress == "" || !s.opts.line.given("proxy-address") {
 		return nil
 	}
-	return usagef("--proxy-address: this version has no sidecar client; leave it out, and name the broker with --url")
+	return usagef("--proxy-address: %s talks to the bus itself; leave it out, and name the broker with --url", s.opts.command)
 }
