@@ -2,9 +2,10 @@ package live
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"net/http"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"unicode/utf8"
 
@@ -34,7 +35,7 @@ func (s *Server) ServeWebSocket(w http.ResponseWriter, r *http.Request, req *rpc
 		s.cfg.Logger.Debug().Err(err).Msg("a WebSocket could not be made")
 		return
 	}
-	c := &conversation{t: t, sock: k, req: req, mode: k.ws.Subprotocol(), opened: make(chan struct{})}
+	c := &conversation{t: t, sock: k, req: req, mode: strings.ToLower(k.ws.Subprotocol()), opened: make(chan struct{})}
 	c.packed.Store(c.mode == subprotocolMsgpack)
 	c.serve()
 }
@@ -53,8 +54,7 @@ type conversation struct {
 }
 
 func (c *conversation) serve() {
-	release := context.AfterFunc(c.t.s.severed, c.sock.conn.abandon)
-	defer release()
+	defer c.t.hurry(c.sock)()
 	c.sock.serve(c.receive)
 	err := c.relay()
 	c.t.cancel() // what the reader does ends before it is waited for
@@ -85,7 +85,7 @@ func (c *conversation) relay() error {
 		c.t.cancel()
 		o = <-open // at once
 	case <-c.t.told.Done():
-		early = c.told()
+		early = c.t.parting()
 		c.t.cancel()
 		o = <-open // at once
 	}
@@ -98,12 +98,14 @@ func (c *conversation) relay() error {
 	c.stream = o.stream
 	close(c.opened)
 	p := pull(c.stream)
-	defer p.stop()
+	var only sync.WaitGroup
+	defer only.Wait()
+	defer p.stop() // ends what only waits for
 	if early != nil {
 		return early
 	}
 	if c.req.Body != nil {
-		sendOnly(c.stream, c.req)
+		only.Go(func() { sendOnly(c.stream, c.req) })
 	}
 	for p.next(); ; {
 		select {
@@ -121,16 +123,9 @@ func (c *conversation) relay() error {
 		case err := <-c.sock.over:
 			return err
 		case <-c.t.told.Done():
-			return c.told()
+			return c.t.parting()
 		}
 	}
-}
-
-func (c *conversation) told() error {
-	if c.t.farewell() == nil {
-		return errGone
-	}
-	return &closing{websocket.StatusGoingAway, closeShutdown}
 }
 
 // send sends one message of the service to the client.
@@ -151,7 +146,7 @@ func (c *conversation) send(m received) error {
 
 func (c *conversation) sent(err error) error {
 	if err != nil {
-		return &closing{websocket.StatusPolicyViolation, "too slow"}
+		return &closing{websocket.StatusPolicyViolation, closeSlow}
 	}
 	return nil
 }
@@ -164,40 +159,43 @@ func (c *conversation) receive(kind websocket.MessageType, body []byte) error {
 	case <-c.t.ctx.Done():
 		return nil
 	}
-	k := codec.JSON
+	k, err := c.judge(kind, body)
 	switch {
-	case kind == websocket.MessageText && len(body) == 0:
-		if c.half {
-			return nil
+	case err != nil:
+		return err
+	case k != 0:
+		if c.mode == "" {
+			c.packed.Store(k == codec.Msgpack)
 		}
+		_ = c.stream.Send(k, body) // what it misses, Recv tells
+	case !c.half:
 		c.half = true
 		if c.req.Body == nil {
-			_ = c.stream.CloseSend() // what it misses, Recv tells
+			_ = c.stream.CloseSend() // as Send
 		}
-		return nil
-	case c.req.Body != nil:
-		return bus.Errorf(bus.InvalidArgument, "the request of this stream was in its URL or body; it takes no messages")
-	case c.half:
-		return bus.Errorf(bus.InvalidArgument, "a message came after the empty text frame, which is the end of them")
-	case kind == websocket.MessageText:
-		if !utf8.Valid(body) {
-			return &closing{websocket.StatusInvalidFramePayloadData, "invalid UTF-8"}
-		}
-		if c.mode == subprotocolMsgpack {
-			return &closing{websocket.StatusUnsupportedData, "text frames carry JSON; this socket is " + subprotocolMsgpack}
-		}
-	default:
-		if c.mode == subprotocolJSON {
-			return &closing{websocket.StatusUnsupportedData, "binary frames carry msgpack; this socket is " + subprotocolJSON}
-		}
-		k = codec.Msgpack
 	}
-	if err := codec.Guard(k, body); err != nil {
-		return err
-	}
-	if c.mode == "" {
-		c.packed.Store(k == codec.Msgpack)
-	}
-	_ = c.stream.Send(k, body) // what it misses, Recv tells
 	return nil
+}
+
+// judge says what a frame is: a message in a codec, or, with none, the end of
+// them.
+func (c *conversation) judge(kind websocket.MessageType, body []byte) (codec.Codec, error) {
+	k := codec.Msgpack
+	switch {
+	case kind == websocket.MessageText && len(body) == 0:
+		return 0, nil
+	case kind == websocket.MessageText && !utf8.Valid(body):
+		return 0, &closing{websocket.StatusInvalidFramePayloadData, "invalid UTF-8"}
+	case kind == websocket.MessageText && c.mode == subprotocolMsgpack:
+		return 0, &closing{websocket.StatusUnsupportedData, "text frames carry JSON; this socket is " + subprotocolMsgpack}
+	case kind != websocket.MessageText && c.mode == subprotocolJSON:
+		return 0, &closing{websocket.StatusUnsupportedData, "binary frames carry msgpack; this socket is " + subprotocolJSON}
+	case c.req.Body != nil:
+		return 0, bus.Errorf(bus.InvalidArgument, "the request of this stream was in its URL or body; it takes no messages")
+	case c.half:
+		return 0, bus.Errorf(bus.InvalidArgument, "a message came after the empty text frame, which is the end of them")
+	case kind == websocket.MessageText:
+		k = codec.JSON
+	}
+	return k, codec.Guard(k, body)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/codec"
+	"github.com/mbus-dev/mbus/gateway"
 	"github.com/mbus-dev/mbus/pubsub"
 )
 
@@ -53,15 +54,15 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) error {
 	if len(topics) > 1 {
 		return bus.Errorf(bus.InvalidArgument, "%d topics; an event has one", len(topics))
 	}
+	if err := s.bus.MayPublish(r.Context(), topics[0]); err != nil {
+		return err
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.cfg.MaxMessage)))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return bus.Errorf(bus.TooLarge, "an event has at most %d bytes", s.cfg.MaxMessage)
 	}
 	if err != nil {
 		return bus.Errorf(bus.InvalidArgument, "the body broke off")
-	}
-	if err := s.bus.MayPublish(r.Context(), topics[0]); err != nil {
-		return err
 	}
 	opts := []pubsub.PublishOption{pubsub.WithConfirm()}
 	if c, err := codec.Parse(r.Header.Get("Content-Type")); err == nil && c != codec.JSON {
@@ -79,6 +80,7 @@ type eventFeed struct {
 	gap         []byte
 	lost        []byte
 	shutdown    []byte
+	fail        func(gateway.Failure) []byte
 }
 
 func sseEvents(resumed string) eventFeed {
@@ -91,6 +93,7 @@ func sseEvents(resumed string) eventFeed {
 		gap:      []byte("event: mbus.gap\ndata: {\"reason\":\"broker\"}\n\n"),
 		lost:     []byte("event: mbus.lost\ndata: {\"reason\":\"slow\"}\n\n"),
 		shutdown: []byte("event: mbus.end\ndata: {\"reason\":\"shutdown\"}\n\n"),
+		fail:     func(f gateway.Failure) []byte { return namedEvent("mbus.error", f) },
 	}
 }
 
@@ -101,6 +104,7 @@ func lineEvents() eventFeed {
 		gap:         []byte("{\"gap\":{\"reason\":\"broker\"}}\n"),
 		lost:        []byte("{\"lost\":{\"reason\":\"slow\"}}\n"),
 		shutdown:    []byte("{\"end\":{\"reason\":\"shutdown\"}}\n"),
+		fail:        failureLine,
 	}
 }
 
@@ -175,6 +179,7 @@ func (t *talk) stream(f *following, out eventFeed) {
 	o := newOutlet(t.w)
 	o.lasting()
 	defer context.AfterFunc(t.s.severed, o.abandon)()
+	defer context.AfterFunc(t.told, o.hasten)()
 	if o.begin(out.contentType) != nil || o.write(out.head) != nil {
 		return
 	}
@@ -189,23 +194,30 @@ func (t *talk) stream(f *following, out eventFeed) {
 		case <-f.ready:
 			batch, lost := f.pop()
 			for i := range batch {
-				b = out.event(b, &batch[i])
+				if batch[i].gap {
+					b = append(b, out.gap...)
+				} else {
+					b = out.event(b, &batch[i])
+				}
 			}
 			if lost {
 				b, over = append(b, out.lost...), true
 			}
 		case <-changed:
 			changed = f.changed()
-			if f.gap() {
-				b = append(b, out.gap...)
-			}
+			f.look(f.epoch())
 		case <-ping.C:
 			b = append(b, out.ping...)
 		case <-t.told.Done():
-			if t.farewell() != nil {
+			switch why := t.parting(); {
+			case errors.Is(why, errShutdown):
 				b = append(b, out.shutdown...)
+			case !errors.Is(why, errGone):
+				b = append(b, out.fail(t.failure(why))...)
 			}
 			over = true
+		case <-f.conn.Closed():
+			b, over = append(b, out.shutdown...), true
 		}
 		if len(b) > 0 && o.write(b) != nil || over {
 			return

@@ -20,9 +20,8 @@ const (
 // them fill.
 type following struct {
 	*queue
-	conn  *bus.Conn
-	subs  []*pubsub.Subscription
-	epoch uint64
+	conn *bus.Conn
+	subs []*pubsub.Subscription
 }
 
 // follow subscribes to topics, in the queue group that the request names.
@@ -40,8 +39,8 @@ func (t *talk) follow(named []string) (*following, error) {
 			return nil, err
 		}
 	}
-	f := &following{queue: newQueue(), conn: t.s.bus.Conn}
-	f.epoch = f.conn.Epoch()
+	f := &following{conn: t.s.bus.Conn}
+	f.queue = newQueue(f.epoch())
 	for _, topic := range topics {
 		if err := f.add(t.ctx, topic, group); err != nil {
 			f.stop()
@@ -58,7 +57,7 @@ func (f *following) add(ctx context.Context, topic, group string) error {
 			f.fail()
 			return nil
 		}
-		f.push(event{topic: e.Topic, header: e.Header, body: e.Body})
+		f.push(f.epoch(), event{topic: e.Topic, header: e.Header, body: e.Body})
 		return nil
 	}, pubsub.WithGroup(group), pubsub.WithBuffer(queueEvents, queueBytes))
 	if err := sub.Start(ctx); err != nil {
@@ -77,19 +76,13 @@ func (f *following) stop() {
 	}
 }
 
-// changed is closed when the connection to the broker is next lost or made again.
+// changed is closed when the connection to the broker is next lost or made
+// again, which is when to look.
 func (f *following) changed() <-chan struct{} { return f.conn.Changed() }
 
-// gap reports, once for each time, that the connection to the broker was lost and
-// is there again: events may be missing.
-func (f *following) gap() bool {
-	epoch := f.conn.Epoch()
-	if epoch == f.epoch {
-		return false
-	}
-	f.epoch = epoch
-	return true
-}
+// epoch is how often NATS has connected anew. It counts before it subscribes
+// again, so no event overtakes the count.
+func (f *following) epoch() uint64 { return f.conn.NATS().Stats().Reconnects }
 
 func topicsOf(named []string) ([]string, error) {
 	var topics []string

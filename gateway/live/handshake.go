@@ -86,6 +86,10 @@ func (g *grip) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	g.conn = &patientConn{Conn: conn, stall: g.rules.stall}
-	return g.conn, bufio.NewReadWriter(rw.Reader, bufio.NewWriter(g.conn)), nil
+	early, err := rw.Reader.Peek(rw.Reader.Buffered())
+	if err != nil {
+		return nil, nil, err // it is all there: cannot be
+	}
+	g.conn = &patientConn{Conn: conn, stall: g.rules.stall, early: early}
+	return g.conn, bufio.NewReadWriter(bufio.NewReader(g.conn), bufio.NewWriter(g.conn)), nil
 }

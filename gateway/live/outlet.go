@@ -3,6 +3,7 @@ package live
 import (
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -16,6 +17,10 @@ type outlet struct {
 	w     http.ResponseWriter
 	rc    *http.ResponseController
 	begun bool
+
+	mu    sync.Mutex
+	until time.Time // if it is set, of everything
+	gone  bool
 }
 
 func newOutlet(w http.ResponseWriter) *outlet {
@@ -44,6 +49,7 @@ func (o *outlet) begin(contentType string) error {
 }
 
 func (o *outlet) write(p []byte) error {
+	defer o.rest()
 	for len(p) > 0 {
 		n := min(len(p), piece)
 		o.patience()
@@ -56,6 +62,7 @@ func (o *outlet) write(p []byte) error {
 }
 
 func (o *outlet) flush() error {
+	defer o.rest()
 	o.patience()
 	if err := o.rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
@@ -63,7 +70,36 @@ func (o *outlet) flush() error {
 	return nil
 }
 
-func (o *outlet) patience() { _ = o.rc.SetWriteDeadline(time.Now().Add(stall)) }
+func (o *outlet) patience() { o.deadline(time.Now().Add(stall)) }
 
-// abandon makes what is being written fail at once.
-func (o *outlet) abandon() { _ = o.rc.SetWriteDeadline(time.Unix(1, 0)) }
+// rest lifts the deadline until the next write: HTTP/2 ends a stream whose time
+// is over even if nothing is written.
+func (o *outlet) rest() { o.deadline(time.Time{}) }
+
+func (o *outlet) deadline(at time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.gone {
+		return
+	}
+	if !o.until.IsZero() && (at.IsZero() || at.After(o.until)) {
+		at = o.until
+	}
+	_ = o.rc.SetWriteDeadline(at) // not every ResponseWriter has deadlines
+}
+
+// hasten bounds all that is still written, the farewell included.
+func (o *outlet) hasten() {
+	o.mu.Lock()
+	o.until = time.Now().Add(farewell)
+	o.mu.Unlock()
+	o.deadline(o.until)
+}
+
+// abandon makes what is being written fail at once, and what is written later.
+func (o *outlet) abandon() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.gone = true
+	_ = o.rc.SetWriteDeadline(time.Unix(1, 0)) // as in deadline
+}

@@ -6,14 +6,36 @@ import (
 	"time"
 )
 
-// A patientConn gives each piece of what is written stall to go out, until its
-// end is set: so a client may be slow but not stand still.
+// A patientConn is the connection under a WebSocket. It gives each piece of what
+// is written stall to go out, until its end is set: so a client may be slow but
+// not stand still. What is read has passed the guard.
 type patientConn struct {
 	net.Conn
 	stall time.Duration
+	early []byte // read already, together with the handshake
+	guard frameGuard
 
 	mu     sync.Mutex
 	ending bool
+}
+
+// Read reads what the guard lets pass.
+func (c *patientConn) Read(p []byte) (int, error) {
+	var n int
+	var err error
+	if len(c.early) > 0 {
+		n = copy(p, c.early)
+		c.early = c.early[n:]
+	} else {
+		n, err = c.Conn.Read(p)
+	}
+	if good, wrong := c.guard.scan(p[:n]); wrong != nil {
+		if good > 0 {
+			return good, nil
+		}
+		return 0, wrong
+	}
+	return n, err
 }
 
 // Write writes p in pieces.

@@ -125,6 +125,12 @@ func (l *Lab) Stuck(ctx context.Context, _ *rpc.Stream[Text, Text]) error {
 	return ctx.Err()
 }
 
+// Late takes nothing for three minutes, and is an echo then.
+func (l *Lab) Late(ctx context.Context, stream *rpc.Stream[Text, Text]) error {
+	time.Sleep(3 * time.Minute)
+	return l.Chat(ctx, stream)
+}
+
 // A room is a live.Server behind an HTTP server whose connections are pipes, so
 // that it works in virtual time.
 type room struct {

@@ -23,6 +23,7 @@ const (
 
 	closeShutdown = "shutdown"
 	closeLost     = "lost"
+	closeSlow     = "too slow"
 )
 
 // socketRules are the times and limits of a WebSocket.
@@ -50,8 +51,12 @@ type closing struct {
 
 func (c *closing) Error() string { return c.reason }
 
-// errGone says that the client has closed the connection, or broken off.
-var errGone = errors.New("the client has gone")
+var (
+	// errGone says that the client has closed the connection, or broken off.
+	errGone = errors.New("the client has gone")
+	// errShutdown says that the server stops.
+	errShutdown = errors.New("the gateway is stopping; connect again")
+)
 
 // A socket is a WebSocket with a goroutine that reads and one that pings. One
 // other goroutine writes, and calls close in the end.
@@ -104,6 +109,9 @@ func (k *socket) read(f func(websocket.MessageType, []byte) error) {
 // readError is what the end of reading means. What the library has not answered
 // with a close of its own is answered by this.
 func readError(err error) error {
+	if c, ok := errors.AsType[*closing](err); ok { // of the guard
+		return c
+	}
 	var network net.Error
 	switch {
 	case websocket.CloseStatus(err) != -1, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
@@ -113,7 +121,7 @@ func readError(err error) error {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &closing{websocket.StatusPolicyViolation, "no pong"}
 	case errors.Is(err, context.DeadlineExceeded): // a pong could not go out
-		return &closing{websocket.StatusPolicyViolation, "too slow"}
+		return &closing{websocket.StatusPolicyViolation, closeSlow}
 	case errors.As(err, &network), errors.Is(err, io.ErrClosedPipe):
 		return errGone
 	}
@@ -136,8 +144,14 @@ func (k *socket) pings() {
 		select {
 		case <-tick.C:
 			ctx, cancel := context.WithTimeout(context.Background(), k.rules.ping)
-			_ = k.ws.Ping(ctx) // that no pong comes is seen where they are read
+			err := k.ws.Ping(ctx)
 			cancel()
+			// That no pong comes is seen where they are read, if that is what the
+			// reader is at. A connection that is broken shows here.
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				k.ended(errGone)
+				return
+			}
 		case <-k.quit:
 			return
 		}
@@ -159,14 +173,17 @@ func (k *socket) binary(p []byte) error {
 // that has failed.
 func (k *socket) close(reason error, tell func(error) []byte) {
 	code, text := websocket.StatusNormalClosure, ""
-	if reason != nil && !errors.Is(reason, errGone) {
-		if c, ok := errors.AsType[*closing](reason); ok {
-			code, text = c.code, c.reason
-		} else {
-			_ = k.text(tell(reason)) // who does not take it gets no close either
-			e := bus.AsError(reason)
-			code, text = closeCode(e), e.Code.String()
-		}
+	c, ok := errors.AsType[*closing](reason)
+	switch {
+	case ok:
+		code, text = c.code, c.reason
+	case reason == nil, errors.Is(reason, errGone):
+	case errors.Is(reason, errShutdown):
+		code, text = websocket.StatusGoingAway, closeShutdown
+	default:
+		_ = k.text(tell(reason)) // who does not take it gets no close either
+		e := bus.AsError(reason)
+		code, text = closeCode(e), e.Code.String()
 	}
 	close(k.quit)
 	k.conn.end(time.Now().Add(farewell))
@@ -182,4 +199,12 @@ func closeCode(e *bus.Error) websocket.StatusCode {
 		status = e.Code.Status()
 	}
 	return websocket.StatusCode(4000 + status)
+}
+
+// hurry bounds what is done on a WebSocket once its conversation is to end. The
+// function it returns must be called at the end.
+func (t *talk) hurry(k *socket) (release func()) {
+	cut := context.AfterFunc(t.s.severed, k.conn.abandon)
+	told := context.AfterFunc(t.told, func() { k.conn.end(time.Now().Add(farewell)) })
+	return func() { cut(); told() }
 }

@@ -2,8 +2,10 @@ package live
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -58,8 +60,10 @@ func (s *Server) ServeStream(w http.ResponseWriter, r *http.Request, req *rpc.Re
 		return
 	}
 	p := pull(stream)
-	defer p.stop()
-	sendOnly(stream, req)
+	var only sync.WaitGroup
+	defer only.Wait()
+	defer p.stop() // ends what only waits for
+	only.Go(func() { sendOnly(stream, req) })
 	t.relay(p, out)
 }
 
@@ -87,6 +91,7 @@ func (t *talk) relay(p *puller, out feed) {
 	o := newOutlet(t.w)
 	o.lasting()
 	defer context.AfterFunc(t.s.severed, o.abandon)()
+	defer context.AfterFunc(t.told, o.hasten)()
 	begin := func() error {
 		if o.begun {
 			return nil
@@ -145,13 +150,13 @@ func (t *talk) relay(p *puller, out feed) {
 				}
 			}
 		case <-t.told.Done():
-			e := t.farewell()
+			why := t.parting()
 			switch {
-			case e == nil: // the client has gone
-			case !o.begun:
-				t.refuse(e)
+			case errors.Is(why, errGone):
+			case o.begun && errors.Is(why, errShutdown):
+				last(out.leave(t.w.Header(), t.failure(goingAway())))
 			default:
-				last(out.leave(t.w.Header(), t.failure(e)))
+				fail(orGoing(why))
 			}
 			return
 		}

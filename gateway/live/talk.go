@@ -17,8 +17,8 @@ type talk struct {
 	r *http.Request
 	// ctx ends with the talk: calls of the bus are made with it.
 	ctx context.Context
-	// told ends with ctx, and before it when the server stops: then its cause
-	// is a *bus.Error.
+	// told ends with ctx, and before it when the server stops or the caller's
+	// token expires: then its cause is a *bus.Error.
 	told context.Context
 
 	cancel context.CancelFunc
@@ -33,9 +33,11 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) (*talk, bool) {
 	}
 	t := &talk{s: s, w: w, r: r}
 	t.ctx, t.cancel = context.WithCancel(r.Context())
-	told, tell := context.WithCancelCause(t.ctx)
+	listening, end := gateway.Stream(w, r)
+	told, tell := context.WithCancelCause(listening)
 	stop := context.AfterFunc(s.told, func() { tell(context.Cause(s.told)) })
-	t.told, t.untell = told, func() { stop(); tell(nil) }
+	free := context.AfterFunc(s.severed, t.cancel)
+	t.told, t.untell = told, func() { stop(); free(); tell(nil); end() }
 	return t, true
 }
 
@@ -46,9 +48,16 @@ func (t *talk) end() {
 	t.s.release()
 }
 
-// farewell is why the server says goodbye; nil when it is the client who went.
-func (t *talk) farewell() *bus.Error {
-	e, _ := errors.AsType[*bus.Error](context.Cause(t.told))
+// parting is why told has ended: errGone, errShutdown, or what became of the
+// caller's rights.
+func (t *talk) parting() error {
+	e, ok := errors.AsType[*bus.Error](context.Cause(t.told))
+	switch {
+	case !ok:
+		return errGone
+	case e.Code == bus.Unavailable:
+		return errShutdown
+	}
 	return e
 }
 
@@ -83,6 +92,14 @@ func (s *Server) release() {
 
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	gateway.WriteError(w, r, s.cfg.From, err)
+}
+
+// orGoing is the error that tells of err.
+func orGoing(err error) error {
+	if errors.Is(err, errShutdown) {
+		return goingAway()
+	}
+	return err
 }
 
 // wrong is an error of the client with a status that has no code of its own.

@@ -2,7 +2,6 @@ package live
 
 import (
 	"bytes"
-	"context"
 
 	"github.com/coder/websocket"
 )
@@ -21,7 +20,7 @@ func (t *talk) socket(f *following, rules socketRules, frames eventFrames) {
 		t.s.cfg.Logger.Debug().Err(err).Msg("a WebSocket could not be made")
 		return
 	}
-	defer context.AfterFunc(t.s.severed, k.conn.abandon)()
+	defer t.hurry(k)()
 	k.serve(frames.receive)
 	err = t.sendEvents(k, f, frames)
 	t.cancel()
@@ -35,8 +34,12 @@ func (t *talk) sendEvents(k *socket, f *following, frames eventFrames) error {
 		case <-f.ready:
 			batch, lost := f.pop()
 			for i := range batch {
-				if k.text(frames.event(&batch[i])) != nil {
-					return &closing{websocket.StatusPolicyViolation, "too slow"}
+				frame := frames.gap
+				if !batch[i].gap {
+					frame = frames.event(&batch[i])
+				}
+				if frame != nil && k.text(frame) != nil {
+					return &closing{websocket.StatusPolicyViolation, closeSlow}
 				}
 			}
 			if lost {
@@ -44,18 +47,13 @@ func (t *talk) sendEvents(k *socket, f *following, frames eventFrames) error {
 			}
 		case <-changed:
 			changed = f.changed()
-			if f.gap() && frames.gap != nil {
-				if k.text(frames.gap) != nil {
-					return &closing{websocket.StatusPolicyViolation, "too slow"}
-				}
-			}
+			f.look(f.epoch())
 		case err := <-k.over:
 			return err
 		case <-t.told.Done():
-			if t.farewell() == nil {
-				return errGone
-			}
-			return &closing{websocket.StatusGoingAway, closeShutdown}
+			return t.parting()
+		case <-f.conn.Closed():
+			return errShutdown
 		}
 	}
 }

@@ -127,7 +127,10 @@ func (t *talk) answer(p *puller, bad <-chan error) ([]byte, error) {
 			}
 			bad = nil // the body has ended, or the stream
 		case <-t.told.Done():
-			return nil, context.Cause(t.told)
+			if why := t.parting(); !errors.Is(why, errGone) {
+				return nil, orGoing(why)
+			}
+			return nil, context.Canceled
 		}
 	}
 }
@@ -136,6 +139,8 @@ func (t *talk) answer(p *puller, bad <-chan error) ([]byte, error) {
 // goes wrong with the stream shows where it is received from.
 func send(stream *rpc.RawStream, body io.Reader, most int) error {
 	lines := bufio.NewReaderSize(body, min(most+2, 16<<10))
+	var told *bus.Error
+	var bound *http.MaxBytesError
 	for n := 1; ; n++ {
 		line, err := readLine(lines, most)
 		switch {
@@ -143,6 +148,10 @@ func send(stream *rpc.RawStream, body io.Reader, most int) error {
 			return bus.Errorf(bus.TooLarge, "line %d has over %d bytes", n, most)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return wrong(http.StatusRequestTimeout, "nothing came for %v after line %d", quiet, n-1)
+		case errors.As(err, &told):
+			return told // by whoever bounds the body
+		case errors.As(err, &bound):
+			return bus.Errorf(bus.TooLarge, "the body has over %d bytes, in line %d", bound.Limit, n)
 		case err != nil && err != io.EOF: //nolint:errorlint // readLine does not wrap it
 			return bus.Errorf(bus.InvalidArgument, "the body broke off in line %d", n)
 		}
