@@ -268,12 +268,12 @@ func (c *completer) ask(ctx context.Context, f func(context.Context, *session) [
 
 func (c *completer) services(ctx context.Context) []string {
 	return c.ask(ctx, func(ctx context.Context, s *session) []string {
-		conn, done, err := s.connect(ctx)
+		way, err := s.reach(ctx)
 		if err != nil {
 			return nil
 		}
-		defer done()
-		names, err := discovery.List(ctx, conn)
+		defer way.close()
+		names, err := way.list(ctx)
 		if err != nil {
 			return nil
 		}
@@ -287,12 +287,12 @@ func (c *completer) service(ctx context.Context, collect func(discovery.Service)
 		return nil
 	}
 	return c.ask(ctx, func(ctx context.Context, s *session) []string {
-		conn, done, err := s.connect(ctx)
+		way, err := s.reach(ctx)
 		if err != nil {
 			return nil
 		}
-		defer done()
-		services, err := discovery.Get(ctx, conn, c.arguments[0])
+		defer way.close()
+		services, err := way.get(ctx, c.arguments[0])
 		if err != nil {
 			return nil
 		}

@@ -41,7 +41,7 @@ func (f finding) fail(remedy string) finding {
 
 // Run makes all checks and prints what they found.
 func (c *doctorCommand) Run(ctx context.Context, s *session) error {
-	if err := s.noSidecarClient(); err != nil {
+	if err := s.busOnly(); err != nil {
 		return err
 	}
 	s.begin("looking around")

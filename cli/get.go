@@ -2,14 +2,12 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/discovery"
 )
 
@@ -23,15 +21,15 @@ func (c *getCommand) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	conn, done, err := s.connect(ctx)
+	way, err := s.reach(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer way.close()
 	ctx, cancel := s.within(ctx)
 	defer cancel()
 	s.begin("asking for " + name)
-	services, err := lookUp(ctx, conn, name)
+	services, err := way.get(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -53,18 +51,6 @@ func (c *getCommand) service() (string, error) {
 		return "", usagef("get: do not know what to do with %q; usage: mbus get service NAME", words[1])
 	}
 	return words[0], nil
-}
-
-// lookUp returns what is known of a service. Nobody listens to one that is not
-// known, whoever says so, a registrar or the silence of the bus.
-func lookUp(ctx context.Context, conn *bus.Conn, name string) ([]discovery.Service, error) {
-	services, err := discovery.Get(ctx, conn, name)
-	if errors.Is(err, bus.NotFound) {
-		e := *bus.AsError(err)
-		e.End = bus.Nobody
-		return nil, &e
-	}
-	return services, err
 }
 
 // formatServices is the layout of Micro: the versions with their instances,

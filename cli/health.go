@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/mbus-dev/mbus/bus"
-	"github.com/mbus-dev/mbus/bus/wire"
 	"github.com/mbus-dev/mbus/discovery"
 	"github.com/mbus-dev/mbus/rpc"
 )
@@ -32,19 +31,19 @@ type healthLine struct {
 
 // Run asks every instance how it is.
 func (c *healthCommand) Run(ctx context.Context, s *session) error {
-	conn, done, err := s.connect(ctx)
+	way, err := s.reach(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer way.close()
 	ctx, cancel := s.within(ctx)
 	defer cancel()
 	s.begin("asking the instances of " + c.Service)
-	services, answers, err := s.askAll(ctx, conn, c.Service, rpc.MethodHealth)
+	services, answers, err := askAll(ctx, way, c.Service, rpc.MethodHealth)
 	if err != nil {
 		return err
 	}
-	pingRest(ctx, conn, services, answers)
+	pingRest(ctx, way, services, answers)
 	var b strings.Builder
 	fmt.Fprintf(&b, "service  %s\n", c.Service)
 	var lines []healthLine
@@ -68,19 +67,14 @@ func (c *healthCommand) Run(ctx context.Context, s *session) error {
 	return nil
 }
 
-// pingRest asks the instances that have no Debug.Health whether they are there,
-// as every NATS service answers.
-func pingRest(ctx context.Context, conn *bus.Conn, services []discovery.Service, answers map[string]asked) {
+// pingRest asks the instances that have no Debug.Health whether they are there.
+func pingRest(ctx context.Context, way reach, services []discovery.Service, answers map[string]asked) {
 	for _, service := range services {
 		for _, n := range service.Nodes {
 			if n.Port != 0 || answers[n.ID].err == nil || answers[n.ID].err.Code != bus.Unimplemented {
 				continue
 			}
-			name, id := service.Name, instanceID(service.Name, n.ID)
-			if n.Address+".>" == wire.NodeWildcard(name, id) {
-				name, id = wire.Escape(name), wire.EscapeID(id)
-			}
-			if _, err := conn.Request(ctx, wire.SrvSubject(wire.VerbPing, name, id), nil, nil); err != nil {
+			if err := way.ping(ctx, service.Name, n); err != nil {
 				answers[n.ID] = asked{err: bus.AsError(err)}
 			} else {
 				answers[n.ID] = asked{answer: json.RawMessage(`{"status":"ok"}`)}

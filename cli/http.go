@@ -33,7 +33,10 @@ type face struct {
 	pages func(path string) bool
 	// hosts are names beside those of --allow-host.
 	hosts []string
-	room  func(*gateway.Bus, *httpSetup) (http.Handler, error)
+	// before runs before everything else of a process of its own; nil is nothing.
+	before func(*bus.Conn) ([]bus.Runner, error)
+	// room may be a bus.Runner too, and then runs before the listener.
+	room func(*gateway.Bus, *httpSetup) (http.Handler, error)
 
 	server *gateway.Server
 }
@@ -88,6 +91,9 @@ func (fs faces) runners(s *session, conn *bus.Conn) ([]bus.Runner, error) {
 		edge, err := gateway.NewEdge(f.edge(s, fs.setup))
 		if err != nil {
 			return nil, nodeError(err)
+		}
+		if r, ok := room.(bus.Runner); ok {
+			runners = append(runners, r)
 		}
 		cfg := f.config(s, fs.setup)
 		cfg.Handler = edge.Wrap(room)
@@ -147,6 +153,13 @@ func (s *session) alone(ctx context.Context, flags *httpFlags, addressesFile str
 	runners, err := fs.runners(s, conn)
 	if err != nil {
 		return err
+	}
+	if f.before != nil {
+		first, err := f.before(conn)
+		if err != nil {
+			return err
+		}
+		runners = append(first, runners...)
 	}
 	where := &addresses{Bus: s.opts.busURL, Services: []string{f.service}}
 	text := func() string {

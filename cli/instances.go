@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,13 +26,11 @@ type asked struct {
 
 // askAll calls a method on every instance of a service and returns the answers
 // in the order of the instances, by version.
-func (s *session) askAll(ctx context.Context, conn *bus.Conn, service, method string) ([]discovery.Service, map[string]asked, error) {
-	services, err := lookUp(ctx, conn, service)
+func askAll(ctx context.Context, way reach, service, method string) ([]discovery.Service, map[string]asked, error) {
+	services, err := way.get(ctx, service)
 	if err != nil {
 		return nil, nil, err
 	}
-	client, release := s.client(ctx, conn)
-	defer release()
 	answers := map[string]asked{}
 	var mu sync.Mutex
 	var work sync.WaitGroup
@@ -41,7 +40,7 @@ func (s *session) askAll(ctx context.Context, conn *bus.Conn, service, method st
 			slots <- struct{}{}
 			work.Go(func() {
 				defer func() { <-slots }()
-				a := askOne(ctx, client, version, method, node)
+				a := askOne(ctx, way, version, method, node)
 				mu.Lock()
 				defer mu.Unlock()
 				answers[node.ID] = a
@@ -52,18 +51,20 @@ func (s *session) askAll(ctx context.Context, conn *bus.Conn, service, method st
 	return services, answers, callError(ctx, context.Cause(ctx))
 }
 
-func askOne(ctx context.Context, client *rpc.Client, service discovery.Service, method string, node discovery.Node) asked {
+func askOne(ctx context.Context, way reach, service discovery.Service, method string, node discovery.Node) asked {
 	offered := func(e discovery.ServiceEndpoint) bool { return e.Name == method }
-	switch {
-	case node.Port != 0:
-		return asked{err: bus.Errorf(bus.Unimplemented, "it is not on the bus: ask %s itself", where(node))}
-	case !slices.ContainsFunc(service.Endpoints, offered):
+	// What a sidecar serves for an app is not among the methods that the app lists.
+	app := node.Port != 0
+	if !app && !slices.ContainsFunc(service.Endpoints, offered) {
 		return asked{err: errNotOffered(method)}
 	}
-	res, err := client.Do(ctx, &rpc.Request{
+	res, err := way.call(ctx, &rpc.Request{
 		Service: service.Name, Method: method, Instance: instanceID(service.Name, node.ID),
 		Codec: codec.JSON, Body: []byte("{}"), Idempotent: true,
 	})
+	if app && errors.Is(err, bus.Nobody) {
+		return asked{err: bus.Errorf(bus.Unavailable, "it is not on the bus, and no sidecar serves it; ask %s itself", where(node))}
+	}
 	if err != nil {
 		return asked{err: bus.AsError(err)}
 	}

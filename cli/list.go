@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-
-	"github.com/mbus-dev/mbus/discovery"
 )
 
 type listCommand struct {
@@ -17,15 +15,15 @@ func (c *listCommand) Run(ctx context.Context, s *session) error {
 	if len(c.Noun) > 1 || len(c.Noun) == 1 && c.Noun[0] != "services" && c.Noun[0] != "service" {
 		return usagef("list lists services; there is no %q to list", strings.Join(c.Noun, " "))
 	}
-	conn, done, err := s.connect(ctx)
+	way, err := s.reach(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer way.close()
 	ctx, cancel := s.within(ctx)
 	defer cancel()
 	s.begin("asking who is there")
-	names, err := discovery.List(ctx, conn)
+	names, err := way.list(ctx)
 	if err != nil {
 		return err
 	}

@@ -30,8 +30,9 @@ type nodeCommand struct {
 
 	AuthFile string `placeholder:"FILE" group:"Safety" help:"JSON file, mode 0600, with the users that may connect."`
 
-	httpFlags `embed:""`
-	apiFlags  `embed:""`
+	httpFlags    `embed:""`
+	apiFlags     `embed:""`
+	sidecarFlags `embed:""`
 
 	ClusterListen string   `placeholder:"HOST:PORT" group:"Cluster" help:"Where the other nodes of a cluster connect; turns clustering on."`
 	ClusterName   string   `name:"cluster" placeholder:"NAME" group:"Cluster" help:"Name of the cluster, the same on all its nodes. Default mbus."`

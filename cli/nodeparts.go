@@ -7,6 +7,7 @@ import (
 	"github.com/mbus-dev/mbus/discovery/registrar"
 	"github.com/mbus-dev/mbus/examples/greeter"
 	"github.com/mbus-dev/mbus/examples/lab"
+	"github.com/mbus-dev/mbus/gateway/sidecar"
 	"github.com/mbus-dev/mbus/rpc"
 )
 
@@ -41,5 +42,6 @@ func (n *nodeRun) parts() ([]bus.Runner, error) {
 func (n *nodeRun) listeners(ctx context.Context, ownBroker bool) (faces, error) {
 	return n.session.faces(ctx, &n.command.httpFlags, ownBroker,
 		n.session.apiFace(&n.command.apiFlags),
+		n.session.sidecarFace(&n.command.sidecarFlags, sidecar.App{}),
 	)
 }

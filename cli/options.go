@@ -41,9 +41,9 @@ type options struct {
 	TLSCertFile      string   `name:"tls-cert-file" placeholder:"FILE" group:"Micro" help:"Certificate: of the node's broker, or of this client to a broker that asks for one."`
 	TLSKeyFile       string   `name:"tls-key-file" placeholder:"FILE" group:"Micro" help:"Key that belongs to --tls-cert-file."`
 	APIAddress       string   `name:"api-address" placeholder:"ADDRESS" group:"Micro" help:"Address of the API gateway, for node and api; off leaves it out of a node. Default 127.0.0.1:8080."`
-	SidecarAddress   string   `placeholder:"ADDRESS" group:"Micro" help:"Address of the sidecar. Accepted; this version has no sidecar."`
+	SidecarAddress   string   `placeholder:"ADDRESS" group:"Micro" help:"Address of the sidecar, for node and sidecar; off leaves it out of a node. Default 127.0.0.1:8081."`
 	WebAddress       string   `placeholder:"ADDRESS" group:"Micro" help:"Address of the dashboard. Accepted; this version has no dashboard."`
-	ProxyAddress     string   `placeholder:"ADDRESS" group:"Micro" help:"Talk HTTP to a sidecar instead of the bus. This version has no sidecar client and says so."`
+	ProxyAddress     string   `placeholder:"ADDRESS" group:"Micro" help:"Talk HTTP to the sidecar at this address, HOST:PORT or a URL, instead of the bus."`
 	RegisterTTL      seconds  `name:"register-ttl" placeholder:"SECONDS" group:"Micro" help:"How long an entry made with register lives without being renewed."`
 	RegisterInterval seconds  `placeholder:"SECONDS" group:"Micro" help:"How often programs built on mbus announce themselves."`
 	APIHandler       string   `name:"api-handler" placeholder:"NAME" group:"Micro" help:"The one handler of the API gateway: api, rpc, http, proxy, web, event or cloudevents. Default: all of them."`
@@ -51,7 +51,7 @@ type options struct {
 	WebNamespace     string   `placeholder:"PREFIX" group:"Micro" help:"Namespace of the dashboard's proxy. Accepted; this version has no dashboard."`
 	APICORS          string   `name:"api-cors" placeholder:"ORIGINS" group:"Micro" help:"Origins whose pages may use the API gateway, a comma list; * is all, without credentials. Default none."`
 	WebCORS          string   `name:"web-cors" placeholder:"ORIGINS" group:"Micro" help:"Origins that may use the dashboard. Accepted; this version has no dashboard."`
-	SidecarCORS      string   `name:"sidecar-cors" placeholder:"ORIGINS" group:"Micro" help:"Origins that may use the sidecar. Accepted; this version has no sidecar."`
+	SidecarCORS      string   `name:"sidecar-cors" placeholder:"ORIGINS" group:"Micro" help:"Origins of web pages that may use the sidecar, a comma list."`
 	EnableStats      bool     `group:"Micro" help:"Show statistics at /stats of the API gateway."`
 
 	command string      // the words of the command
@@ -97,10 +97,6 @@ func (o *options) settle() (warning string, err error) {
 			return "", usagef("--%s %s does not exist: %s; leave it out, and name the broker with --url", p.name, p.choice, p.gone)
 		}
 		ignored = append(ignored, o.from[p.name]+"="+p.choice+" ("+p.gone+")")
-	}
-	if o.ProxyAddress != "" && o.fromMicro("proxy-address") {
-		ignored = append(ignored, o.from["proxy-address"]+" (this version has no sidecar client)")
-		o.ProxyAddress = ""
 	}
 	if err := cmp.Or(o.checkSelector(), o.checkLogLevel()); err != nil {
 		return "", err
@@ -172,11 +168,12 @@ func (o *options) checkLogLevel() error {
 	return usagef("no log level %q%s; there are trace, debug, info, warn, error and disabled", o.LogLevel, o.from.of("log-level"))
 }
 
-// noSidecarClient refuses --proxy-address where it would change what a command
-// talks to.
-func (s *session) noSidecarClient() error {
-	if s.opts.ProxyAddress == "" {
+// busOnly refuses --proxy-address for a command that has no way through a
+// sidecar. A variable of the environment may be meant for other commands, and is
+// no reason to refuse.
+func (s *session) busOnly() error {
+	if s.opts.ProxyAddress == "" || !s.opts.line.given("proxy-address") {
 		return nil
 	}
-	return usagef("--proxy-address: this version has no sidecar client; leave it out, and name the broker with --url")
+	return usagef("--proxy-address: %s talks to the bus itself; leave it out, and name the broker with --url", s.opts.command)
 }

@@ -60,12 +60,14 @@ func (f *foreground) interrupt() bool {
 
 // Run reads commands and runs them.
 func (c *promptCommand) Run(ctx context.Context, s *session) error {
-	conn, done, err := s.connect(ctx)
-	if err != nil {
-		return err
+	if s.opts.ProxyAddress == "" {
+		conn, done, err := s.connect(ctx)
+		if err != nil {
+			return err
+		}
+		defer done()
+		s.kept, s.keptFor = conn, s.opts.broker()
 	}
-	defer done()
-	s.kept, s.keptFor = conn, s.opts.broker()
 	p := &prompt{session: s}
 	if isTerminal(s.process.Stdin) && s.onScreen {
 		return p.interactive(ctx)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/wire"
-	"github.com/mbus-dev/mbus/pubsub"
 )
 
 type publishCommand struct {
@@ -48,62 +47,51 @@ func (c *publishCommand) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return usagef("cannot read the event: %v", err)
 	}
-	conn, done, err := s.connect(ctx)
+	way, err := s.reach(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer way.close()
 	ctx, cancel := s.within(ctx)
 	defer cancel()
-	return pubsub.Publish(ctx, conn, c.Topic, data, append(c.options(), pubsub.WithConfirm())...)
-}
-
-func (c *publishCommand) options() []pubsub.PublishOption {
-	var opts []pubsub.PublishOption
-	for _, h := range c.Header {
-		opts = append(opts, pubsub.WithHeader(h.key, h.value))
-	}
-	return opts
+	return way.publish(ctx, c.Topic, data, c.Header, true)
 }
 
 // publishLines publishes as fast as lines come. The first is confirmed, which
 // finds a missing right at once, and the last, so that all have left when the
 // command ends.
 func (c *publishCommand) publishLines(ctx context.Context, s *session, input io.Reader) error {
-	conn, done, err := s.connect(ctx)
+	way, err := s.reach(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
-	opts := c.options()
-	first := append(c.options(), pubsub.WithConfirm())
+	defer way.close()
 	reader := bufio.NewReaderSize(input, 64<<10)
-	for ctx.Err() == nil {
-		line, end := nextLine(reader, conn.MaxPayload())
+	for first := true; ctx.Err() == nil; first = false {
+		line, end := nextLine(reader, way.maxEvent())
 		if end != nil && (len(line) == 0 || !errors.Is(end, io.EOF)) {
-			return c.finish(ctx, s, conn, end)
+			return c.finish(ctx, s, way, end)
 		}
-		if err := s.publishLine(ctx, conn, c.Topic, line, append(first, opts...)); err != nil {
+		if err := c.publishLine(ctx, s, way, line, first); err != nil {
 			return err
 		}
-		first = nil
 	}
 	return context.Cause(ctx)
 }
 
-func (s *session) publishLine(ctx context.Context, conn *bus.Conn, topic string, line []byte, opts []pubsub.PublishOption) error {
+func (c *publishCommand) publishLine(ctx context.Context, s *session, way reach, line []byte, confirmed bool) error {
 	ctx, cancel := s.within(ctx)
 	defer cancel()
-	return pubsub.Publish(ctx, conn, topic, line, opts...)
+	return way.publish(ctx, c.Topic, line, c.Header, confirmed)
 }
 
-func (c *publishCommand) finish(ctx context.Context, s *session, conn *bus.Conn, end error) error {
+func (c *publishCommand) finish(ctx context.Context, s *session, way reach, end error) error {
 	if !errors.Is(end, io.EOF) {
 		return usagef("cannot read the events: %v", end)
 	}
 	ctx, cancel := s.within(ctx)
 	defer cancel()
-	return conn.Flush(ctx)
+	return way.settle(ctx)
 }
 
 // nextLine reads one line without its break. A line over limit bytes is an

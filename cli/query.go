@@ -40,17 +40,15 @@ func (c *queryCommand) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	conn, done, err := s.connect(ctx)
+	way, err := s.reach(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer way.close()
 	ctx, cancel := s.within(ctx)
 	defer cancel()
 	s.begin("calling " + c.Service + " " + c.Method)
-	client, release := s.client(ctx, conn)
-	defer release()
-	res, err := client.Do(ctx, request)
+	res, err := way.call(ctx, request)
 	if err != nil {
 		return err
 	}

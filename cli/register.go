@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/discovery"
 )
 
@@ -30,8 +29,8 @@ func (c *registerCommand) Run(ctx context.Context, s *session) error {
 	if ttl == 0 {
 		ttl = time.Duration(s.opts.RegisterTTL)
 	}
-	return s.withDefinition(ctx, c.Service, func(ctx context.Context, conn *bus.Conn, service discovery.Service) error {
-		return discovery.Register(ctx, conn, service, ttl)
+	return s.withDefinition(ctx, c.Service, func(ctx context.Context, way reach, service discovery.Service) error {
+		return way.register(ctx, service, ttl)
 	})
 }
 
@@ -46,23 +45,25 @@ func (*deregisterCommand) Help() string {
 
 // Run takes a service out of the registry.
 func (c *deregisterCommand) Run(ctx context.Context, s *session) error {
-	return s.withDefinition(ctx, c.Service, discovery.Deregister)
+	return s.withDefinition(ctx, c.Service, func(ctx context.Context, way reach, service discovery.Service) error {
+		return way.deregister(ctx, service)
+	})
 }
 
 // withDefinition reads a definition, calls f with it and prints ok.
-func (s *session) withDefinition(ctx context.Context, words []string, f func(context.Context, *bus.Conn, discovery.Service) error) error {
+func (s *session) withDefinition(ctx context.Context, words []string, f func(context.Context, reach, discovery.Service) error) error {
 	service, err := s.definition(words)
 	if err != nil {
 		return err
 	}
-	conn, done, err := s.connect(ctx)
+	way, err := s.reach(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer way.close()
 	ctx, cancel := s.within(ctx)
 	defer cancel()
-	if err := f(ctx, conn, service); err != nil {
+	if err := f(ctx, way, service); err != nil {
 		return err
 	}
 	return s.printf("ok\n")

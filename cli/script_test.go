@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,6 +41,9 @@ var update = flag.Bool("update", false, "rewrite the golden files and docs/cli.m
 //	terminate              send SIGTERM to the last command in the background
 //	certs                  make ca.pem, cert.pem and key.pem
 //	addresses FILE         set MBUS_URL and HOSTPORT from what --addresses-file wrote
+//	proxy FILE             set PROXY to the sidecar in what --addresses-file wrote
+//	app                    start an app that speaks JSON-RPC; PORT is where
+//	killapp                end it
 func TestScripts(t *testing.T) {
 	source, err := filepath.Abs("..")
 	if err != nil {
@@ -78,6 +82,9 @@ func TestScripts(t *testing.T) {
 			"terminate":     terminate,
 			"certs":         makeCerts,
 			"addresses":     setAddress,
+			"proxy":         setProxy,
+			"app":           startApp,
+			"killapp":       killApp,
 		},
 	})
 }
@@ -134,6 +141,7 @@ func (b *scriptBus) start() (stop func(), err error) {
 // A scriptBus is the broker of one script.
 type scriptBus struct {
 	node    *embedded.Node
+	app     *httptest.Server // or nil
 	hanging atomic.Int32 // calls of Odd.Hang that are at work
 }
 

@@ -76,7 +76,7 @@ const connectLimit = time.Second
 
 // connect returns the connection to the bus and what ends it.
 func (s *session) connect(ctx context.Context) (*bus.Conn, func(), error) {
-	if err := s.noSidecarClient(); err != nil {
+	if err := s.busOnly(); err != nil {
 		return nil, nil, err
 	}
 	if s.kept != nil && s.keptFor == s.opts.broker() {

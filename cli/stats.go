@@ -26,15 +26,15 @@ type statsLine struct {
 // Run asks every instance for its counters. An instance that does not answer
 // has empty columns, as in Micro, and JSON output says why.
 func (c *statsCommand) Run(ctx context.Context, s *session) error {
-	conn, done, err := s.connect(ctx)
+	way, err := s.reach(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer way.close()
 	ctx, cancel := s.within(ctx)
 	defer cancel()
 	s.begin("asking the instances of " + c.Service)
-	services, answers, err := s.askAll(ctx, conn, c.Service, rpc.MethodStats)
+	services, answers, err := askAll(ctx, way, c.Service, rpc.MethodStats)
 	if err != nil {
 		return err
 	}

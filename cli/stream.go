@@ -45,17 +45,15 @@ func (c *streamCommand) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	first := request.Body
-	conn, done, err := s.connect(ctx)
+	way, err := s.reach(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer way.close()
 	s.begin("opening " + c.Service + " " + c.Method)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	client, release := s.client(ctx, conn)
-	defer release()
-	stream, err := client.Open(ctx, request)
+	stream, err := way.open(ctx, request)
 	if err != nil {
 		return err
 	}
@@ -80,7 +78,7 @@ var errFirstMessage = errors.New("no message came in time")
 
 // printMessages prints what comes up to the end of the stream. first is how long
 // the first message may take, 0 for ever.
-func (s *session) printMessages(ctx context.Context, stream *rpc.RawStream, first time.Duration) error {
+func (s *session) printMessages(ctx context.Context, stream conversation, first time.Duration) error {
 	var late *time.Timer
 	if first > 0 {
 		late = time.AfterFunc(first, func() { _ = stream.Close() })
@@ -140,7 +138,7 @@ func (s *session) printMessage(c codec.Codec, body []byte) error {
 // sendLines sends each line of standard input as a message, in the background.
 // Input that is no JSON ends the stream with its error. The returned function
 // waits for what is being sent.
-func (s *session) sendLines(ctx context.Context, stream *rpc.RawStream, fail context.CancelCauseFunc) (stop func()) {
+func (s *session) sendLines(ctx context.Context, stream conversation, fail context.CancelCauseFunc) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -5,14 +5,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
-	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/wire"
 )
 
@@ -48,29 +46,22 @@ func (c *subscribeCommand) Run(ctx context.Context, s *session) error {
 		return usagef("--count %d is negative", c.Count)
 	}
 	s.defaultLevel = zerolog.WarnLevel
-	conn, done, err := s.connect(ctx)
+	way, err := s.reach(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
-	p := &eventPrinter{session: s, command: c, ended: make(chan struct{})}
-	sub, err := conn.Subscribe(ctx, c.Topic, c.Group, bus.Limits{}, p.print)
-	if err != nil {
-		return err
-	}
+	defer way.close()
+	ctx, enough := context.WithCancel(ctx)
+	defer enough()
+	p := &eventPrinter{session: s, command: c, enough: enough}
 	log := s.logger()
-	log.Info().Str("topic", c.Topic).Msg("listening")
-	s.begin("listening on " + c.Topic)
-	defer s.endProgress()
-	select {
-	case <-p.ended:
-	case <-ctx.Done():
-	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastEvents)
-	defer cancel()
-	err = sub.Drain(last)
-	if n := sub.Dropped(); n > 0 {
-		s.warn("%d events came faster than they could be printed and were lost", n)
+	lost, err := way.subscribe(ctx, c.Topic, c.Group, func() {
+		log.Info().Str("topic", c.Topic).Msg("listening")
+		s.begin("listening on " + c.Topic)
+	}, p.print)
+	s.endProgress()
+	if lost > 0 {
+		s.warn("%d events came faster than they could be printed and were lost", lost)
 	}
 	if p.err != nil {
 		return p.err
@@ -85,8 +76,7 @@ type eventPrinter struct {
 	command *subscribeCommand
 	printed int
 	err     error
-	ended   chan struct{}
-	once    sync.Once
+	enough  context.CancelFunc
 }
 
 func (p *eventPrinter) print(m *nats.Msg) {
@@ -100,7 +90,7 @@ func (p *eventPrinter) print(m *nats.Msg) {
 	}
 	p.printed++
 	if p.err != nil || p.printed == p.command.Count {
-		p.once.Do(func() { close(p.ended) })
+		p.enough()
 	}
 }
 

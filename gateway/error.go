@@ -34,6 +34,9 @@ type Failure struct {
 	RequestID string `json:"request_id,omitempty"`
 	// Reason is the code's name, such as "invalid_argument".
 	Reason string `json:"reason,omitempty"`
+	// End is that of the header Mbus-End, where there is no header for it: in the
+	// messages of streams.
+	End string `json:"end,omitempty"`
 	// Data is what a handler added for programs to read.
 	Data json.RawMessage `json:"data,omitempty"`
 }
@@ -81,7 +84,8 @@ func challenge(r *http.Request) string {
 // FailureOf is what WriteError answers, for those who put it elsewhere, such as
 // into an event stream.
 func FailureOf(r *http.Request, from string, err error) Failure {
-	f, _ := failureOf(r, from, err)
+	f, e := failureOf(r, from, err)
+	f.End = e.End.String()
 	return f
 }
 

@@ -53,7 +53,7 @@ func (s *Server) load() (percent, inFlight int) {
 // announcedStats is what $SRV.STATS tells.
 func (s *Server) announcedStats() []discovery.EndpointStats {
 	var all []discovery.EndpointStats
-	for _, e := range s.order {
+	for _, e := range s.counted() {
 		if e.opts.internal {
 			continue
 		}

@@ -109,7 +109,7 @@ func (s *Server) stats(context.Context, *StatsRequest) (*Stats, error) {
 	if samples[0].Value.Kind() == metrics.KindUint64 {
 		st.Memory = samples[0].Value.Uint64()
 	}
-	for _, e := range s.order {
+	for _, e := range s.counted() {
 		n := e.counter.read(e.method)
 		st.Refused += n.Refused
 		st.Endpoints = append(st.Endpoints, n)

@@ -28,6 +28,7 @@ type finding struct {
 	at         time.Time
 	instances  []discovery.Instance
 	registered string   // address of an app of this name that is not on the bus
+	appMethods []string // that such apps list
 	recent     bool     // it was there not long ago
 	near       []string // names that are like it
 }
@@ -74,6 +75,9 @@ func (c *Client) search(ctx context.Context, p *peer) *finding {
 	for _, i := range found {
 		if i.Registered() {
 			f.registered = i.Address
+			for _, e := range i.Endpoints {
+				f.appMethods = append(f.appMethods, e.Name)
+			}
 		} else {
 			f.instances = append(f.instances, i)
 		}
@@ -130,6 +134,9 @@ func (c *Client) askRegistrar(ctx context.Context, service string, f *finding) {
 			} else if n.Address != "" {
 				f.registered = n.Address
 			}
+		}
+		for _, e := range s.Endpoints {
+			f.appMethods = append(f.appMethods, e.Name)
 		}
 	}
 }

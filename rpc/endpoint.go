@@ -192,12 +192,7 @@ func (s *Server) add(method string, f HandlerFunc, request, answer schema.Schema
 	if err := wire.CheckMethod(method); err != nil {
 		panic(fmt.Sprintf("rpc: service %s: %v", s.cfg.Name, err))
 	}
-	if err := checkNotes(e.opts.notes); err != nil {
-		panic(fmt.Sprintf("rpc: %s.%s: %v", s.cfg.Name, method, err))
-	}
-	if e.opts.validate && request.Hash == "" {
-		panic(fmt.Sprintf("rpc: %s.%s: a raw handler cannot validate: it has no request type", s.cfg.Name, method))
-	}
+	s.checkOptions(e)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != idle {

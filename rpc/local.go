@@ -28,7 +28,7 @@ func (s *Server) serveHere(ctx context.Context, req *Request) (*Response, *bus.E
 	if !s.serving.Load() || s.draining.Load() {
 		return nil, nil, false
 	}
-	e := s.endpoints[req.Method]
+	e := s.endpoint(req.Method)
 	if e == nil || e.kind != "" {
 		return nil, nil, false
 	}

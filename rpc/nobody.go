@@ -93,8 +93,10 @@ func (f *finding) judge(req *Request, failure *bus.Error) (coming bool, verdict 
 			return true, away(failure, "%s has the method %s but nobody takes calls of it at this moment", req.Service, req.Method)
 		}
 		return false, nobody(bus.NotFound, failure, "%s", noSuchMethod(req.Service, req.Method, f.methods()))
+	case f.registered != "" && len(f.appMethods) > 0 && !slices.Contains(f.appMethods, req.Method) && !isDebug(req.Method):
+		return false, nobody(bus.NotFound, failure, "%s", noSuchMethod(req.Service, req.Method, f.appMethods))
 	case f.registered != "":
-		return false, nobody(bus.NotFound, failure, "%s is registered at %s and is not on the bus; call it through a sidecar", req.Service, f.registered)
+		return true, away(failure, "%s is registered at %s and is not on the bus, and no sidecar serves it at this moment", req.Service, f.registered)
 	case f.recent:
 		return true, away(failure, "%s was here in the last %d minutes and is gone", req.Service, int(rememberedFor/time.Minute))
 	case len(f.near) > 0:

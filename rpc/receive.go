@@ -9,12 +9,13 @@ import (
 	"github.com/mbus-dev/mbus/bus/wire"
 )
 
-// receiveHere takes the calls that are meant for this instance alone. prefix is
-// what comes before the method in their subjects.
-func (s *Server) receiveHere(prefix string) func(*nats.Msg) {
+// receiveAny takes calls of whatever method: those that are meant for this
+// instance alone, and with HandleAny all of its service. prefix is what comes
+// before the method in their subjects.
+func (s *Server) receiveAny(prefix string) func(*nats.Msg) {
 	return func(m *nats.Msg) {
 		method := strings.TrimPrefix(m.Subject, prefix)
-		if e := s.endpoints[method]; e != nil {
+		if e := s.endpoint(method); e != nil {
 			e.receive(m)
 			return
 		}

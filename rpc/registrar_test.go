@@ -50,7 +50,7 @@ func TestARegistrarTellsCallersWhatTheyCannotKnow(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = rpc.Call[HelloResponse](bustest.Context(t), client, "app", "Say.Hello", nil)
-		if e := wantError(t, err, bus.NotFound, bus.Nobody); !strings.Contains(e.Message, "10.0.0.7 and is not on the bus") {
+		if e := wantError(t, err, bus.Unavailable, bus.Nobody); !strings.Contains(e.Message, "10.0.0.7 and is not on the bus, and no sidecar serves it") {
 			t.Errorf("got %v", e)
 		}
 		time.Sleep(11 * time.Minute)

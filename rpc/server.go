@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
 	"github.com/rs/zerolog"
 
@@ -71,6 +72,10 @@ type ServerConfig struct {
 	// BeatInterval is the time between the heartbeats in discovery. 0 means the
 	// pace that the registrar sets, 2 s without one.
 	BeatInterval time.Duration
+	// Unannounced serves without showing in discovery, nor to tools of NATS'
+	// services API: for what stands in for an app that a registrar announces. ID
+	// is then that of the app's node, and required.
+	Unannounced bool
 	// Grace is how long Run lets calls finish after its context has ended. 0
 	// means 10 s.
 	Grace time.Duration
@@ -100,14 +105,15 @@ type Server struct {
 	state     state
 	endpoints map[string]*endpoint // not changed after Start
 	order     []*endpoint
+	any       *anyMethod // of HandleAny, or nil
 
 	base       context.Context // of every call; ends when Stop runs out of time
 	cut        context.CancelCauseFunc
 	life       context.Context // the same values, never ends
 	began      time.Time
 	listeners  []*bus.Listener
-	announcer  *discovery.Announcer
-	ready      chan struct{} // closed when Start returns
+	announcer  *discovery.Announcer // nil when unannounced
+	ready      chan struct{}        // closed when Start returns
 	workers    workers
 	cancels    *cancels
 	claims     *bus.Listener
@@ -183,6 +189,8 @@ func (c ServerConfig) check() error {
 		return fmt.Errorf("max body %d: want a number of bytes, or 0 for %d", c.MaxBody, defaultMaxBody)
 	case c.Timeout < 0:
 		return fmt.Errorf("timeout %v: want a duration, or 0 for %v", c.Timeout, defaultCap)
+	case c.Unannounced && c.ID == "":
+		return errors.New("unannounced without an id: nobody could tell what is served")
 	case c.BeatInterval < 0:
 		return fmt.Errorf("beat interval %v: want a duration, or 0 for the registrar's pace", c.BeatInterval)
 	}
@@ -264,9 +272,12 @@ func (s *Server) open(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return bus.AsError(err)
 	}
-	announcer, err := s.newAnnouncer()
-	if err != nil {
-		return err
+	var announcer *discovery.Announcer
+	if !s.cfg.Unannounced {
+		var err error
+		if announcer, err = s.newAnnouncer(); err != nil {
+			return err
+		}
 	}
 	if err := s.listen(); err != nil {
 		return err
@@ -283,6 +294,9 @@ func (s *Server) open(ctx context.Context) error {
 			return err
 		}
 	}
+	if announcer == nil {
+		return nil
+	}
 	if err := announcer.Start(ctx); err != nil {
 		return err
 	}
@@ -293,15 +307,11 @@ func (s *Server) open(ctx context.Context) error {
 // listen subscribes to every method for all instances, and to everything for
 // this one.
 func (s *Server) listen() error {
-	for _, e := range s.order {
-		l, err := s.conn.Listen(bus.Calls, wire.CallSubject(s.cfg.Name, e.method), wire.Queue, e.receive)
-		if err != nil {
-			return err
-		}
-		s.listeners = append(s.listeners, l)
+	if err := s.listenForAll(); err != nil {
+		return err
 	}
 	prefix := strings.TrimSuffix(wire.NodeWildcard(s.cfg.Name, s.id), ">")
-	l, err := s.conn.Listen(bus.Calls, prefix+">", "", s.receiveHere(prefix))
+	l, err := s.conn.Listen(bus.Calls, prefix+">", "", s.receiveAny(prefix))
 	if err != nil {
 		return err
 	}
@@ -315,6 +325,28 @@ func (s *Server) listen() error {
 	}
 	s.uplink, err = s.conn.Listen(bus.Streams, wire.StreamWildcard(s.cfg.Name, s.id), "", s.receiveUplink)
 	return err
+}
+
+// listenForAll subscribes to the calls that go to any instance. NATS groups by
+// queue name across overlapping subjects, so with HandleAny one subscription
+// takes the methods that have a handler of their own too.
+func (s *Server) listenForAll() error {
+	listen := func(method string, f func(*nats.Msg)) error {
+		l, err := s.conn.Listen(bus.Calls, wire.CallSubject(s.cfg.Name, method), wire.Queue, f)
+		if err == nil {
+			s.listeners = append(s.listeners, l)
+		}
+		return err
+	}
+	if s.any != nil {
+		return listen(">", s.receiveAny(wire.CallSubject(s.cfg.Name, "")))
+	}
+	for _, e := range s.order {
+		if err := listen(e.method, e.receive); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Server) maxBody() int {

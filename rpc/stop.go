@@ -27,7 +27,9 @@ func (s *Server) Stop(ctx context.Context) error {
 		}
 	}
 	s.draining.Store(true)
-	keep(s.announcer.Drain(ctx, "stopping"))
+	if s.announcer != nil {
+		keep(s.announcer.Drain(ctx, "stopping"))
+	}
 	keep(s.drain(ctx))
 	left := s.awaitEmpty(ctx)
 	s.closed.Store(true)
@@ -38,7 +40,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	keep(s.drainRest(ctx))
 	s.workers.stop(left == 0)
-	keep(s.announcer.Stop(ctx))
+	if s.announcer != nil {
+		keep(s.announcer.Stop(ctx))
+	}
 	s.cancels.stop(ctx)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("stop %s: %w", s.cfg.Name, err)

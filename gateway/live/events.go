@@ -205,7 +205,7 @@ func (t *talk) stream(f *following, out eventFeed) {
 			}
 		case <-changed:
 			changed = f.changed()
-			f.look()
+			f.look(f.epoch())
 		case <-ping.C:
 			b = append(b, out.ping...)
 		case <-t.told.Done():
