@@ -47,7 +47,7 @@ var imports = map[string][]string{
 	"gateway/sidecar":     {"bus", "bus/codec", "discovery", "discovery/registrar", "rpc", "pubsub", "gateway", "gateway/live", "bus/wire"},
 	"gateway/mcp":         {"bus", "bus/wire", "bus/codec", "discovery", "rpc", "gateway", "rpc/schema", "gateway/spec"},
 	"gateway/web":         {"bus", "bus/codec", "discovery", "discovery/registrar", "rpc", "rpc/schema", "pubsub", "gateway", "gateway/live"},
-	"cli":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/registrar", "discovery/selector", "rpc", "rpc/schema", "pubsub", "embedded", "gateway", "gateway/token", "gateway/api", "gateway/sidecar", "gateway/mcp", "gateway/web", "examples", "embedded/bind"},
+	"cli":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/registrar", "discovery/selector", "rpc", "rpc/schema", "pubsub", "embedded", "gateway", "gateway/token", "gateway/api", "gateway/live", "gateway/spec", "gateway/sidecar", "gateway/mcp", "gateway/web", "examples", "embedded/bind"},
 	"examples":            {"bus", "bus/codec", "discovery", "discovery/selector", "rpc", "pubsub", "gateway", "gateway/api", "examples"},
 }
 

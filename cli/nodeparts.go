@@ -24,8 +24,10 @@ func (n *nodeRun) parts() ([]bus.Runner, error) {
 	n.addresses.Services = append(n.addresses.Services, registrar.Service)
 	if n.command.Demo {
 		parts = append(parts, greeter.NewServer(n.conn, rpc.ServerConfig{Logger: log}))
+		parts = append(parts, greeter.NewAPI(n.conn, rpc.ServerConfig{Logger: log}))
+		parts = append(parts, greeter.NewWeb(n.conn, "", log))
 		parts = append(parts, lab.NewServer(n.conn, rpc.ServerConfig{Logger: log}))
-		n.addresses.Services = append(n.addresses.Services, greeter.Service, lab.Service)
+		n.addresses.Services = append(n.addresses.Services, greeter.Service, greeter.APIService, greeter.WebService, lab.Service)
 	}
 	listeners, err := n.faces.runners(n.session, n.conn)
 	if err != nil {
