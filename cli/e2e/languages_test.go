@@ -158,3 +158,55 @@ func TestAGreeterInAnotherLanguageComesBackWithTheBroker(t *testing.T) {
 		})
 	}
 }
+
+func TestAGreeterInAnotherLanguageIsServedByTheSidecar(t *testing.T) {
+	for _, l := range []language{python, ruby, javascript} {
+		t.Run(l.dir, func(t *testing.T) {
+			t.Parallel()
+			b := startNode(t, "--ephemeral", "--no-jetstream", "--demo")
+			at := "MBUS_SIDECAR=" + b.sidecar
+			p := start(t, l.program(t, "sidecar_server").with(at))
+			node, _ := p.await(t, startup, l.service+"-")
+			eventually(t, startup, "the service in the list", b.listed(t, l.service, true))
+
+			hello := node + ": Hello Jörg"
+			eventually(t, startup, "an answer", func() error {
+				if r := run(t, b.mbus("query", l.service, "Say.Hello", `{"name":"Jörg"}`)); !strings.Contains(r.stdout, hello) {
+					return errorOf(r)
+				}
+				return nil
+			})
+			client := rpc.NewClient(b.connect(t), rpc.ClientConfig{})
+			for range 3 {
+				res, err := rpc.Call[greeter.HelloResponse](t.Context(), client, l.service, "Say.Hello", &greeter.HelloRequest{Name: "Jörg"})
+				if err != nil || res.Msg != hello {
+					t.Errorf("from Go: got %v, %v, want %q", res, err, hello)
+				}
+			}
+			about := succeed(t, b.mbus("get", "service", l.service))
+			for _, want := range []string{node, "127.0.0.1", "Endpoint: Say.Hello", "\tname string", "\tmsg string"} {
+				if !strings.Contains(about, want) {
+					t.Errorf("get service: %q is not in\n%s", want, about)
+				}
+			}
+			// Its own client, of itself and of the greeter in Go.
+			if got := succeed(t, l.program(t, "sidecar_client", "Jörg", l.service).with(at)); strings.TrimSpace(got) != hello {
+				t.Errorf("the client got %q, want %q", got, hello)
+			}
+			if got := succeed(t, l.program(t, "sidecar_client", "Jörg").with(at)); !strings.Contains(got, ": Hello Jörg") {
+				t.Errorf("the client got %q from the greeter in Go", got)
+			}
+			if got := run(t, l.program(t, "sidecar_client", "Jörg", "no.such").with(at)); got.code == 0 || !strings.Contains(got.stderr, "404") {
+				t.Errorf("a service that is not there: exit code %d, %q", got.code, got.stderr)
+			}
+
+			p.stop(t, 10*time.Second)
+			eventually(t, time.Second, "the service gone after its stop", b.listed(t, l.service, false))
+			killed := start(t, l.program(t, "sidecar_server").with(at))
+			eventually(t, startup, "the second one in the list", b.listed(t, l.service, true))
+			killed.kill(t)
+			took := eventually(t, 8*time.Second, "the service gone after kill -9", b.listed(t, l.service, false))
+			t.Logf("gone %v after kill -9", took)
+		})
+	}
+}

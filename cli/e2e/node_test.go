@@ -24,6 +24,8 @@ const startup = 20 * time.Second
 // to.
 type broker struct {
 	url string
+	// api and sidecar are the node's HTTP listeners, "" without a node.
+	api, sidecar string
 	// node is the process, nil for a broker in this one.
 	node *process
 }
@@ -43,12 +45,14 @@ func launchNode(t testing.TB, c command) *broker {
 	p := start(t, c)
 	line, _ := p.await(t, startup, `"ready":true`)
 	var ready struct {
-		Bus string `json:"bus"`
+		Bus     string `json:"bus"`
+		API     string `json:"api"`
+		Sidecar string `json:"sidecar"`
 	}
 	if err := json.Unmarshal([]byte(line), &ready); err != nil || ready.Bus == "" {
 		t.Fatalf("the ready line names no bus (%v): %s", err, line)
 	}
-	return &broker{url: ready.Bus, node: p}
+	return &broker{url: ready.Bus, api: ready.API, sidecar: ready.Sidecar, node: p}
 }
 
 // startBareBroker runs a broker in this process that has nothing of mbus in

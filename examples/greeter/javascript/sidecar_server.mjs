@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 const name = "js.micro.srv.greeter";
 const node = `${name}-${randomUUID()}`;
 const sidecar = process.env.MBUS_SIDECAR || "http://127.0.0.1:8081";
-const renew = 10; // seconds between registrations; the entry lives for three times as long
+const renew = 10; // seconds between registrations, so that a registry that was lost knows it again
 
 const methods = {
 	"Say.Hello": (request) => ({ msg: `${node}: Hello ${request.name ?? ""}` }),
@@ -35,11 +35,11 @@ const server = createServer(async (req, res) => {
 await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
 
 // Tells the sidecar that this server is there, or that it is not.
-async function registry(method, query = "") {
+async function registry(method) {
 	const value = (name, field) => ({ name, type: name, values: [{ name: field, type: "string" }] });
 	const { address, port } = server.address();
 	try {
-		const response = await fetch(`${sidecar}/registry${query}`, {
+		const response = await fetch(`${sidecar}/registry`, {
 			method, headers: { "Content-Type": "application/json" }, signal: AbortSignal.timeout(5000),
 			body: JSON.stringify({
 				name, version: "1.0.0", nodes: [{ id: node, address, port }],
@@ -58,7 +58,7 @@ const stop = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => stop.abort());
 console.log(node);
 while (!stop.signal.aborted) {
-	const registered = await registry("POST", `?ttl=${3 * renew}s`);
+	const registered = await registry("POST");
 	await sleep(registered ? renew * 1000 : 500, null, { signal: stop.signal }).catch(() => {}); // told to stop
 }
 await registry("DELETE");

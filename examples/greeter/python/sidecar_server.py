@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 NAME = "python.micro.srv.greeter"
 NODE = f"{NAME}-{uuid.uuid4()}"
 SIDECAR = os.environ.get("MBUS_SIDECAR") or "http://127.0.0.1:8081"
-RENEW = 10  # seconds between registrations; the entry lives for three times as long
+RENEW = 10  # seconds between registrations, so that a registry that was lost knows it again
 
 
 def hello(request):
@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def registry(verb, path="/registry"):
+def registry(verb):
     """Tells the sidecar that this server is there, or that it is not."""
     host, port = server.server_address
     value = lambda name, field: {"name": name, "type": name, "values": [{"name": field, "type": "string"}]}
@@ -64,7 +64,7 @@ def registry(verb, path="/registry"):
         "nodes": [{"id": NODE, "address": host, "port": port}],
         "endpoints": [{"name": "Say.Hello", "request": value("HelloRequest", "name"), "response": value("HelloResponse", "msg")}],
     }
-    request = urllib.request.Request(SIDECAR + path, json.dumps(service).encode(), {"Content-Type": "application/json"}, method=verb)
+    request = urllib.request.Request(SIDECAR + "/registry", json.dumps(service).encode(), {"Content-Type": "application/json"}, method=verb)
     try:
         urllib.request.urlopen(request, timeout=5).read()
         return True
@@ -82,6 +82,6 @@ for s in (signal.SIGINT, signal.SIGTERM):
     signal.signal(s, lambda *_: stop.set())
 print(NODE, flush=True)
 while not stop.is_set():
-    stop.wait(RENEW if registry("POST", f"/registry?ttl={3 * RENEW}s") else 0.5)
+    stop.wait(RENEW if registry("POST") else 0.5)
 registry("DELETE")
 server.shutdown()

@@ -13,7 +13,7 @@ require "socket"
 NAME = "ruby.micro.srv.greeter"
 NODE = "#{NAME}-#{SecureRandom.uuid}"
 SIDECAR = URI(ENV.fetch("MBUS_SIDECAR", "").then { |s| s.empty? ? "http://127.0.0.1:8081" : s })
-RENEW = 10 # seconds between registrations; the entry lives for three times as long
+RENEW = 10 # seconds between registrations, so that a registry that was lost knows it again
 
 METHODS = {
   "Say.Hello" => ->(request) { { msg: "#{NODE}: Hello #{request["name"]}" } }
@@ -75,7 +75,7 @@ stop = Queue.new
 $stdout.sync = true
 puts NODE
 until stop.length.positive?
-  wait = registry(Net::HTTP::Post.new("/registry?ttl=#{3 * RENEW}s"), port) ? RENEW : 0.5
+  wait = registry(Net::HTTP::Post.new("/registry"), port) ? RENEW : 0.5
   deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + wait
   sleep 0.05 while stop.empty? && Process.clock_gettime(Process::CLOCK_MONOTONIC) < deadline
 end
