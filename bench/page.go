@@ -86,7 +86,7 @@ func short(records []record) string {
 	t := table{head: []string{""}}
 	var cells []cell
 	for _, r := range records {
-		if r.Case == "unary" && !slices.Contains(cells, r.cell) {
+		if r.Case == "unary" && r.Procs == 0 && !slices.Contains(cells, r.cell) {
 			cells = append(cells, r.cell)
 			t.head = append(t.head, fmt.Sprintf("%d in flight, %s", r.InFlight, size(r.Size)))
 		}
@@ -116,7 +116,7 @@ func short(records []record) string {
 func faster(records []record) []string {
 	var lines []string
 	for _, ours := range records {
-		if ours.Contender != "mbus" || ours.NotRun != "" || ours.Fact != "" || ours.Case == "open" {
+		if ours.Contender != "mbus" || ours.NotRun != "" || ours.Fact != "" || ours.scale || ours.Case == "open" {
 			continue
 		}
 		var names []string

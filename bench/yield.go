@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/rpc"
+)
+
+// Connections of mbus let other goroutines run before they write. This part
+// measures the same calls with and without that, also with more threads than the
+// machine has processors.
+
+// yielders are those without and with it; the first is what the other one is
+// divided by.
+func yielders() []contender {
+	plain, usual := mbusUnyielding(), mbusDefault()
+	usual.title = "mbus, as it is"
+	return []contender{plain, usual}
+}
+
+const unyielding = "mbus-unyielding"
+
+// mbusUnyielding is mbus, but for the yield.
+func mbusUnyielding() contender {
+	const service = serviceID + ".unyielding"
+	return contender{
+		name: unyielding, title: "mbus without the yield", broker: true, streams: "its stream is that of mbus",
+		serve: func(ctx context.Context, broker string) (string, func(), error) {
+			conn, err := connectUnyielding(ctx, broker)
+			if err != nil {
+				return "", nil, err
+			}
+			srv := echo(conn, service)
+			return "", func() { stop(srv.Stop, conn.Close) }, srv.Start(ctx)
+		},
+		dial: func(ctx context.Context, broker, _ string) (*client, error) {
+			conn, err := connectUnyielding(ctx, broker)
+			if err != nil {
+				return nil, err
+			}
+			c := rpc.NewClient(conn, rpc.ClientConfig{Logger: logger()})
+			return &client{call: typed("Echo.Call")(c, service), close: func() { stop(c.Close, conn.Close) }}, nil
+		},
+	}
+}
+
+// connectUnyielding connects anew past the dialer of mbus, which is what makes a
+// connection yield. No program has a reason to do so.
+func connectUnyielding(ctx context.Context, broker string) (*bus.Conn, error) {
+	conn, err := bus.Connect(ctx, bus.Config{URL: broker, Logger: logger()})
+	if err != nil {
+		return nil, err
+	}
+	nc := conn.NATS()
+	nc.Opts.CustomDialer = &net.Dialer{Timeout: 2 * time.Second}
+	if err := nc.ForceReconnect(); err != nil {
+		return nil, err
+	}
+	for {
+		changed := conn.Changed()
+		if conn.Epoch() > 1 && conn.Connected() {
+			return conn, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, errors.New("no second connection in time")
+		}
+	}
+}
+
+// yields plans the cells of this part: open loops at some rates, and a closed
+// one, with as many threads as there are processors, at most four, with four,
+// and with eight.
+func (p *plan) yields(reps int, rates ...float64) {
+	p.YieldReps = reps
+	for _, procs := range slices.Compact([]int{min(runtime.NumCPU(), 4), 4, 8}) {
+		for _, rate := range rates {
+			p.Yields = append(p.Yields, cell{Case: "open", Rate: rate, Size: small, Procs: procs})
+		}
+		p.Yields = append(p.Yields, cell{Case: "unary", InFlight: 64, Size: small, Procs: procs})
+	}
+}
+
+// yield measures them. Each number of threads has processes of its own, the
+// broker included.
+func (r *runner) yield(ctx context.Context) error {
+	if r.skips("mbus") {
+		return nil
+	}
+	shared, reps := r.broker, r.plan.Reps
+	defer func() { r.broker, r.env, r.plan.Reps = shared, nil, reps }()
+	r.plan.Reps = r.plan.YieldReps
+	for i, k := range r.plan.Yields {
+		if i > 0 && k.Procs == r.plan.Yields[i-1].Procs {
+			continue
+		}
+		before := len(r.children)
+		err := r.threads(ctx, k.Procs)
+		r.clear(before)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *runner) threads(ctx context.Context, procs int) (err error) {
+	r.env = []string{fmt.Sprintf("GOMAXPROCS=%d", procs)}
+	if r.broker, err = r.role("broker"); err != nil {
+		return err
+	}
+	var pairs []*pair
+	for _, c := range yielders() {
+		pairs = append(pairs, r.pair(c, 1))
+	}
+	for _, k := range r.plan.Yields {
+		if k.Procs != procs {
+			continue
+		}
+		if err := r.cell(ctx, pairs, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
