@@ -75,7 +75,7 @@ func (r *runner) crowd(ctx context.Context, instances int) error {
 		return err
 	}
 	parts := []*child{broker, watch, registry, crowd}
-	names := []string{"broker", fmt.Sprintf("%d watchers of %d services", watchers, watched), "registrar", "all instances"}
+	names := crowdParts()
 	shares := make([][]float64, len(parts))
 	spoiled := 0
 	window := max(r.plan.Watch, discovery.PaceFor(instances).Beat) / looks
@@ -137,6 +137,11 @@ func (r *runner) crowdMemory(title string, memory *growing, crowd *child, instan
 		r.fact(title, f.name, "KiB", f.value, false).Instances = instances
 	}
 	return nil
+}
+
+// crowdParts are the processes of discovery.
+func crowdParts() []string {
+	return []string{"broker", fmt.Sprintf("%d watchers of %d services", watchers, watched), "registrar", "all instances"}
 }
 
 const (

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"google.golang.org/grpc"
@@ -103,7 +104,7 @@ func mbusStreams() holder {
 				}
 				return nil
 			})
-			return "", func() { stop(srv.Stop, conn.Close) }, srv.Start(ctx)
+			return "", func() { stop(cut(srv.Stop), conn.Close) }, srv.Start(ctx)
 		},
 		dial: func(ctx context.Context, broker, _ string) (func(context.Context, int) (unit, error), error) {
 			conn, err := bus.Connect(ctx, bus.Config{URL: broker, Logger: logger()})
@@ -129,6 +130,15 @@ func mbusStreams() holder {
 				}, nil
 			}, nil
 		},
+	}
+}
+
+// cut stops what would wait for streams that nobody ends.
+func cut(part func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		return part(ctx)
 	}
 }
 
