@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mbus-dev/mbus/embedded"
@@ -48,20 +49,23 @@ func TestEveryHolderKeepsOpenWhatItOpens(t *testing.T) {
 }
 
 func TestAUnitThatFailsEndsTheGrowth(t *testing.T) {
-	var opened atomic.Int64
-	broken := errors.New("no more")
-	g := &growth{open: func(context.Context, int) (unit, error) {
-		if opened.Add(1) == 20 {
-			return nil, broken
+	synctest.Test(t, func(t *testing.T) {
+		var opened atomic.Int64
+		broken := errors.New("no more")
+		g := &growth{open: func(context.Context, int) (unit, error) {
+			time.Sleep(time.Millisecond)
+			if opened.Add(1) == 2*together {
+				return nil, broken
+			}
+			return func(context.Context) error { return nil }, nil
+		}}
+		if err := g.to(t.Context(), 10_000); !errors.Is(err, broken) {
+			t.Errorf("got %v", err)
 		}
-		return func(context.Context) error { return nil }, nil
-	}}
-	if err := g.to(t.Context(), 10_000); !errors.Is(err, broken) {
-		t.Errorf("got %v", err)
-	}
-	if n := opened.Load(); n > 20+together {
-		t.Errorf("%d were opened after the failure", n-20)
-	}
+		if n := opened.Load(); n > 4*together {
+			t.Errorf("%d were opened, the one that failed was number %d", n, 2*together)
+		}
+	})
 }
 
 func atCount(contender, kind string, count int, figures map[string]float64) record {

@@ -75,9 +75,9 @@ func paces(name string) (plan, error) {
 	switch name {
 	case "quick":
 		p.Reps, p.Window, p.Warm, p.Heat = 3, 200*time.Millisecond, 50*time.Millisecond, 300*time.Millisecond
-		p.Instances, p.Watch, p.Starts = []int{100, 1000}, 4*time.Second, 5
+		p.Instances, p.Watch, p.Starts = []int{100, 1000}, 3*time.Second, 5
 		p.Counts, p.Idle = []int{100, 1000}, 500*time.Millisecond
-		p.Streams = p.Streams[:1]
+		p.Streams, p.Events = p.Streams[:1], p.Events[:1]
 		unary(1, small)
 		unary(64, small)
 		open(2000)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -208,12 +209,10 @@ func sum(figures map[string]float64, names ...string) (total float64) {
 	return total
 }
 
-// scaleHead are the columns of the table of a kind.
+// scaleHead are the columns of the table of a kind. Where three figures are in
+// one, they are those of client, service and broker.
 func scaleHead() []string {
-	return []string{
-		"", "number", "client KiB", "service KiB", "broker KiB", "used: client KiB", "service KiB", "broker KiB",
-		"µs to open", "µs to use", "idle: client %", "service %", "broker %", "resident MiB",
-	}
+	return []string{"", "number", "KiB, never used", "KiB, used once", "µs to open", "µs to use", "% of a core, at rest", "resident MiB"}
 }
 
 // scaleTable adds a record of one of many to the table of its kind.
@@ -239,15 +238,17 @@ func scaleTable(all []table, r record) []table {
 	if r.Note != "" {
 		number += " " + r.Note
 	}
-	row = append(row, number)
-	for _, name := range []string{clientIdle, serviceIdle, brokerIdle, clientUsed, serviceUsed, brokerUsed, openTime, useTime, clientRest, serviceRest, brokerRest, resident} {
-		digits := 1
-		if name == openTime || name == useTime || name == resident {
-			digits = 0
+	three := func(names ...string) string {
+		var parts []string
+		for _, name := range names {
+			parts = append(parts, strconv.FormatFloat(r.Figures[name], 'f', 1, 64))
 		}
-		row = append(row, strconv.FormatFloat(r.Figures[name], 'f', digits, 64))
+		return strings.Join(parts, " / ")
 	}
-	last.rows = append(last.rows, row)
+	last.rows = append(last.rows, append(
+		row, number, three(clientIdle, serviceIdle, brokerIdle), three(clientUsed, serviceUsed, brokerUsed),
+		whole(r.Figures[openTime]), whole(r.Figures[useTime]), three(clientRest, serviceRest, brokerRest), whole(r.Figures[resident]),
+	))
 	return all
 }
 
