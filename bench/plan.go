@@ -96,7 +96,7 @@ func paces(name string) (plan, error) {
 		p.Reps, p.Window, p.Warm, p.Heat = 9, 2*time.Second, 300*time.Millisecond, 3*time.Second
 		p.Instances, p.Watch, p.Starts = []int{100, 1000, 10_000}, 30*time.Second, 50
 		p.Counts, p.Idle = []int{100, 1000, 10_000}, 5*time.Second
-		p.yields(9, 5000, 20_000, 40_000)
+		p.yields(5, 5000, 20_000, 40_000)
 		for _, size := range []int{small, medium, large} {
 			for _, n := range []int{1, 16, 64, 256} {
 				unary(n, size)
