@@ -143,7 +143,7 @@ func growthSVG(columns [3]string, rows []plotRow) string {
 		fmt.Fprintf(&s, `<text x="%d" y="84" font-size="14" font-weight="600" fill="#1c1e21">%s</text>`+"\n", x, escape(name))
 		for _, l := range rows[0].plots[i] {
 			fmt.Fprintf(&s, `<path d="M%d 98h12" stroke="%s" stroke-width="3"/><text x="%d" y="102" font-size="11" fill="#5b6068">%s</text>`+"\n", x, l.color, x+15, escape(l.name))
-			x += 24 + len(l.name)*11/2
+			x += 24 + len(l.name)*6
 		}
 	}
 	for i, row := range rows {

@@ -85,7 +85,7 @@ func paces(name string) (plan, error) {
 		p.Reps, p.Window, p.Warm, p.Heat = 5, 600*time.Millisecond, 100*time.Millisecond, time.Second
 		p.Instances, p.Watch, p.Starts = []int{100, 1000, 10_000}, 10*time.Second, 15
 		p.Counts, p.Idle = []int{100, 1000, 10_000}, time.Second
-		p.yields(3, 20_000)
+		p.yields(3, 10_000)
 		for _, n := range []int{1, 16, 64, 256} {
 			unary(n, small)
 		}
@@ -96,7 +96,7 @@ func paces(name string) (plan, error) {
 		p.Reps, p.Window, p.Warm, p.Heat = 9, 2*time.Second, 300*time.Millisecond, 3*time.Second
 		p.Instances, p.Watch, p.Starts = []int{100, 1000, 10_000}, 30*time.Second, 50
 		p.Counts, p.Idle = []int{100, 1000, 10_000}, 5*time.Second
-		p.yields(5, 5000, 20_000, 40_000)
+		p.yields(5, 5000, 10_000, 20_000)
 		for _, size := range []int{small, medium, large} {
 			for _, n := range []int{1, 16, 64, 256} {
 				unary(n, size)

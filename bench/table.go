@@ -25,6 +25,9 @@ func tables(records []record) []table {
 		case r.scale:
 			all = scaleTable(all, r)
 			continue
+		case r.Procs > 0:
+			all = yieldTable(all, r)
+			continue
 		case r.Instances > 0:
 			all = crowdTable(all, r)
 			continue
@@ -32,7 +35,7 @@ func tables(records []record) []table {
 			all = fact(all, r)
 			continue
 		}
-		if i == 0 || records[i-1].scale || records[i-1].Fact != "" || records[i-1].cell != r.cell {
+		if i == 0 || records[i-1].scale || records[i-1].Procs > 0 || records[i-1].Fact != "" || records[i-1].cell != r.cell {
 			all = append(all, table{title: r.cell.String(), head: head(r.cell)})
 		}
 		last := &all[len(all)-1]
@@ -52,14 +55,6 @@ func missing(row []string) int {
 }
 
 func head(k cell) []string {
-	if k.Procs > 0 {
-		k.Procs = 0
-		all := head(k)
-		for i := range all {
-			all[i] = strings.Replace(all[i], "floor", "without", 1)
-		}
-		return all
-	}
 	switch k.Case {
 	case "unary":
 		return []string{"", "÷ floor", "min–max", "calls/s", "p50 ms", "p99 ms", "p99.9 ms", "p99 ÷ floor", "CPU ÷ floor", "client µs", "service µs", "broker µs", "allocs"}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -21,7 +22,7 @@ import (
 // divided by.
 func yielders() []contender {
 	plain, usual := mbusUnyielding(), mbusDefault()
-	usual.title = "mbus, as it is"
+	usual.title = "mbus, with"
 	return []contender{plain, usual}
 }
 
@@ -31,7 +32,7 @@ const unyielding = "mbus-unyielding"
 func mbusUnyielding() contender {
 	const service = serviceID + ".unyielding"
 	return contender{
-		name: unyielding, title: "mbus without the yield", broker: true, streams: "its stream is that of mbus",
+		name: unyielding, title: "mbus, without", broker: true, streams: "its stream is that of mbus",
 		serve: func(ctx context.Context, broker string) (string, func(), error) {
 			conn, err := connectUnyielding(ctx, broker)
 			if err != nil {
@@ -125,9 +126,44 @@ func (r *runner) threads(ctx context.Context, procs int) (err error) {
 		if k.Procs != procs {
 			continue
 		}
-		if err := r.cell(ctx, pairs, k); err != nil {
+		err := r.cell(ctx, pairs, k)
+		if ctx.Err() != nil {
 			return err
+		}
+		if err != nil { // a machine that cannot keep up with a rate: the other cells count all the same
+			for _, c := range yielders() {
+				r.records = append(r.records, summary(c, k, nil, nil, reason(err)))
+			}
 		}
 	}
 	return nil
+}
+
+// yieldTable adds a record with or without the yield to the table of all of
+// them.
+func yieldTable(all []table, r record) []table {
+	const title = "with and without the yield"
+	if len(all) == 0 || all[len(all)-1].title != title {
+		all = append(all, table{title: title, head: []string{
+			"", "threads", "", "calls/s", "p50 ms", "p99 ms", "calls/s ÷ without", "p99 ÷ without", "CPU ÷ without", "client µs", "service µs", "broker µs",
+		}})
+	}
+	last := &all[len(all)-1]
+	usual := r.cell
+	usual.Procs = 0
+	cells := []string{usual.String(), strconv.Itoa(r.Procs), r.title + mark(r)}
+	switch {
+	case r.NotRun != "":
+		cells = append(cells, "not run: "+r.NotRun)
+	case r.Contender == unyielding:
+		cells = append(cells, whole(r.PerSecond), millis(r.P50), millis(r.P99), "", "", "", micros(r.Client), micros(r.Service), micros(r.Broker))
+	default:
+		ratio := number(r.Ratio)
+		if usual.Case == "open" {
+			ratio = "" // as many as were due
+		}
+		cells = append(cells, whole(r.PerSecond), millis(r.P50), millis(r.P99), ratio, number(r.P99Ratio), number(r.CPURatio), micros(r.Client), micros(r.Service), micros(r.Broker))
+	}
+	last.rows = append(last.rows, cells)
+	return all
 }
