@@ -253,6 +253,27 @@ func (c *Conn) Flush(ctx context.Context) error {
 	return nil
 }
 
+// firstFlush is Flush, but that a broker which is lost meanwhile is waited for,
+// as Connect waits for one that is not there yet. NATS subscribes again by
+// itself.
+func (c *Conn) firstFlush(ctx context.Context) error {
+	for {
+		changed := c.Changed()
+		err := c.Flush(ctx)
+		if err == nil || c.cfg.FailFast || !errors.Is(err, Broker) || ctx.Err() != nil || c.nc.IsClosed() {
+			return err
+		}
+		if c.Connected() {
+			continue
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
 func (c *Conn) disconnected(err error) {
 	if !c.nc.IsClosed() {
 		c.log.Warn().Err(err).Str("url", redact(c.cfg.url())).Msg("lost the broker, trying again")

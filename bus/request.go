@@ -171,27 +171,6 @@ func (c *Conn) subscribeReplies(ctx context.Context) error {
 	return nil
 }
 
-// firstFlush is Flush, but that a broker which is lost meanwhile is waited for,
-// as Connect waits for one that is not there yet. NATS subscribes again by
-// itself.
-func (c *Conn) firstFlush(ctx context.Context) error {
-	for {
-		changed := c.Changed()
-		err := c.Flush(ctx)
-		if err == nil || c.cfg.FailFast || !errors.Is(err, Broker) || ctx.Err() != nil || c.nc.IsClosed() {
-			return err
-		}
-		if c.Connected() {
-			continue
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return err
-		}
-	}
-}
-
 func (c *Conn) publish(subject, reply string, header nats.Header, data []byte) error {
 	msg := nats.Msg{Subject: subject, Reply: reply, Header: header, Data: data}
 	if err := c.nc.PublishMsg(&msg); err != nil {
