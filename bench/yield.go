@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
-	"time"
-
-	"github.com/mbus-dev/mbus/bus"
-	"github.com/mbus-dev/mbus/rpc"
 )
 
 // Connections of mbus let other goroutines run before they write. This part
@@ -28,52 +25,23 @@ func yielders() []contender {
 
 const unyielding = "mbus-unyielding"
 
-// mbusUnyielding is mbus, but for the yield.
+// mbusUnyielding is mbus, but for the yield: this program, built with a copy of
+// one file of package bus in which one line is missing.
 func mbusUnyielding() contender {
-	const service = serviceID + ".unyielding"
 	return contender{
 		name: unyielding, title: "mbus, without", broker: true, streams: "its stream is that of mbus",
-		serve: func(ctx context.Context, broker string) (string, func(), error) {
-			conn, err := connectUnyielding(ctx, broker)
-			if err != nil {
-				return "", nil, err
-			}
-			srv := echo(conn, service)
-			return "", func() { stop(srv.Stop, conn.Close) }, srv.Start(ctx)
-		},
-		dial: func(ctx context.Context, broker, _ string) (*client, error) {
-			conn, err := connectUnyielding(ctx, broker)
+		serve: serveMbus("unyielding"), dial: dialMbus("unyielding", typed("Echo.Call")), // within that program
+		program: func(role, broker string) ([]string, error) {
+			own, err := os.Executable()
 			if err != nil {
 				return nil, err
 			}
-			c := rpc.NewClient(conn, rpc.ClientConfig{Logger: logger()})
-			return &client{call: typed("Echo.Call")(c, service), close: func() { stop(c.Close, conn.Close) }}, nil
+			program := filepath.Join(filepath.Dir(own), "bench-unyielding")
+			if _, err := os.Stat(program); err != nil {
+				return nil, errors.New("the program without the yield is not built; .ci/bench builds it")
+			}
+			return []string{program, role, unyielding, broker}, nil
 		},
-	}
-}
-
-// connectUnyielding connects anew past the dialer of mbus, which is what makes a
-// connection yield. No program has a reason to do so.
-func connectUnyielding(ctx context.Context, broker string) (*bus.Conn, error) {
-	conn, err := bus.Connect(ctx, bus.Config{URL: broker, Logger: logger()})
-	if err != nil {
-		return nil, err
-	}
-	nc := conn.NATS()
-	nc.Opts.CustomDialer = &net.Dialer{Timeout: 2 * time.Second}
-	if err := nc.ForceReconnect(); err != nil {
-		return nil, err
-	}
-	for {
-		changed := conn.Changed()
-		if conn.Epoch() > 1 && conn.Connected() {
-			return conn, nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, errors.New("no second connection in time")
-		}
 	}
 }
 

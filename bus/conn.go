@@ -239,20 +239,6 @@ func (c *Conn) Shared(key any, make func() any) any {
 	return value
 }
 
-// Flush waits until the broker has seen everything published before, or ctx
-// ends.
-func (c *Conn) Flush(ctx context.Context) error {
-	if _, ok := ctx.Deadline(); !ok {
-		bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
-		defer cancel()
-		ctx = bounded
-	}
-	if err := c.nc.FlushWithContext(ctx); err != nil {
-		return c.sendError(err, "")
-	}
-	return nil
-}
-
 // firstFlush is Flush, but that a broker which is lost meanwhile is waited for,
 // as Connect waits for one that is not there yet. NATS subscribes again by
 // itself.
@@ -272,6 +258,20 @@ func (c *Conn) firstFlush(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// Flush waits until the broker has seen everything published before, or ctx
+// ends.
+func (c *Conn) Flush(ctx context.Context) error {
+	if _, ok := ctx.Deadline(); !ok {
+		bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		ctx = bounded
+	}
+	if err := c.nc.FlushWithContext(ctx); err != nil {
+		return c.sendError(err, "")
+	}
+	return nil
 }
 
 func (c *Conn) disconnected(err error) {
