@@ -39,6 +39,7 @@ func crowd(url, instances, services string) func(context.Context) (*role, error)
 		if err != nil {
 			return nil, err
 		}
+		empty := float64(rest())
 		started := make(chan error, len(conns))
 		for n, conn := range conns {
 			go func() { // ends with its last instance
@@ -60,7 +61,8 @@ func crowd(url, instances, services string) func(context.Context) (*role, error)
 				err = failed
 			}
 		}
-		return &role{stop: func() {}}, err // the process ends without a good-bye: nobody is left to hear it
+		numbers := func() map[string]float64 { return map[string]float64{"empty": empty} } // bytes without an instance
+		return &role{numbers: numbers, stop: func() {}}, err                               // the process ends without a good-bye: nobody is left to hear it
 	}
 }
 

@@ -22,10 +22,11 @@ type child struct {
 }
 
 // spawn starts a process and waits until it is ready. What it writes to
-// standard error goes to a file beside the results.
-func spawn(name string, errors io.Writer, command []string) (*child, error) {
+// standard error goes to a file beside the results. env is added to what it
+// gets of this process.
+func spawn(name string, errors io.Writer, command, env []string) (*child, error) {
 	c := &child{name: name, command: exec.Command(command[0], command[1:]...), reports: make(chan report), ended: make(chan struct{})}
-	c.command.Stderr = errors
+	c.command.Stderr, c.command.Env = errors, append(os.Environ(), env...)
 	in, err := c.command.StdinPipe()
 	if err != nil {
 		return nil, err

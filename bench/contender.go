@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -59,7 +60,7 @@ func publishers() []contender {
 
 func find(name string) (contender, error) {
 	var known []string
-	for _, c := range append(callers(), publishers()...) {
+	for _, c := range slices.Concat(callers(), publishers(), yielders()) {
 		if c.name == name {
 			return c, nil
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ func TestEveryContenderDoesWhatItIsMeasuredAt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stop(node.Stop)
-	for _, c := range append(callers(), publishers()...) {
+	for _, c := range slices.Concat(callers(), publishers(), yielders()) {
 		t.Run(c.name, func(t *testing.T) {
 			if c.program != nil {
 				t.Skip("it is not written in Go")

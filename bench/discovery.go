@@ -32,7 +32,8 @@ func (r *runner) discovery(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return err
 			}
-			r.fact("discovery, "+whole(float64(instances))+" instances", "all of it", "", nil, false).NotRun = reason(err)
+			failed := r.fact("discovery, "+whole(float64(instances))+" instances", "all of it", "", nil, false)
+			failed.Instances, failed.NotRun = instances, reason(err)
 		}
 	}
 	return nil
@@ -53,6 +54,10 @@ func (r *runner) crowd(ctx context.Context, instances int) error {
 	if err != nil {
 		return err
 	}
+	memory := &growing{parts: []*child{watch, registry}}
+	if memory.first, err = memory.rest(); err != nil {
+		return err
+	}
 	begun := time.Now()
 	crowd, err := r.role("announce", broker.address, strconv.Itoa(instances), strconv.Itoa(crowdServices))
 	if err != nil {
@@ -70,7 +75,7 @@ func (r *runner) crowd(ctx context.Context, instances int) error {
 		return err
 	}
 	parts := []*child{broker, watch, registry, crowd}
-	names := []string{"broker", fmt.Sprintf("%d watchers of %d services", watchers, watched), "registrar", "all instances"}
+	names := crowdParts()
 	shares := make([][]float64, len(parts))
 	spoiled := 0
 	window := max(r.plan.Watch, discovery.PaceFor(instances).Beat) / looks
@@ -97,14 +102,87 @@ func (r *runner) crowd(ctx context.Context, instances int) error {
 	for i, name := range names {
 		r.fact(title, name, "% of a core", shares[i], 2*spoiled >= looks).Instances = instances
 	}
-	last, err := registry.usage()
+	last, err := registry.usage() // before it rests
 	if err != nil {
 		return err
 	}
 	r.fact(title, "registrar, memory", "MiB", []float64{mib(last.RSS)}, false).Instances = instances
-	r.fact(title, "until all are known to all", "ms", []float64{millisOf(known)}, 2*spoiled >= looks).Instances = instances
+	if err := r.crowdMemory(title, memory, crowd, instances, seen); err != nil {
+		return err
+	}
+	r.fact(title, untilKnown, "ms", []float64{millisOf(known)}, 2*spoiled >= looks).Instances = instances
 	fmt.Fprintf(r.progress, "%s: known after %s\n", title, known.Round(time.Millisecond))
 	return nil
+}
+
+// crowdMemory adds what an instance takes where it is known, and where it runs.
+func (r *runner) crowdMemory(title string, memory *growing, crowd *child, instances, seen int) error {
+	var err error
+	if memory.used, err = memory.rest(); err != nil {
+		return err
+	}
+	own, err := crowd.ask(order{Rest: true}, patience)
+	if err != nil {
+		return err
+	}
+	each := func(bytes int64, n int) []float64 { return []float64{max(float64(bytes)/1024/float64(n), 0)} }
+	for _, f := range []struct {
+		name  string
+		value []float64
+	}{
+		{instanceInRegistrar, each(memory.used[1]-memory.first[1], instances)},
+		{instanceInWatcher, each(memory.used[0]-memory.first[0], seen)},
+		{instanceItself, each(own.Own-int64(own.Numbers["empty"]), instances)},
+	} {
+		r.fact(title, f.name, "KiB", f.value, false).Instances = instances
+	}
+	return nil
+}
+
+// crowdParts are the processes of discovery.
+func crowdParts() []string {
+	return []string{"broker", fmt.Sprintf("%d watchers of %d services", watchers, watched), "registrar", "all instances"}
+}
+
+const (
+	instanceInRegistrar = "registrar, memory of an instance"
+	instanceInWatcher   = "a watcher, memory of an instance"
+	instanceItself      = "an instance, memory where it runs"
+	untilKnown          = "until all are known to all"
+)
+
+// crowdTable adds a fact of discovery to its table, which has a column for each
+// number of instances.
+func crowdTable(all []table, r record) []table {
+	const title = "discovery"
+	if len(all) == 0 || all[len(all)-1].title != title {
+		all = append(all, table{title: title, head: []string{"", ""}})
+	}
+	last := &all[len(all)-1]
+	column := whole(float64(r.Instances)) + " instances"
+	at := slices.Index(last.head, column)
+	if at < 0 {
+		at = len(last.head)
+		last.head = append(last.head, column)
+	}
+	n := slices.IndexFunc(last.rows, func(row []string) bool { return row[0] == r.title })
+	if n < 0 {
+		n = len(last.rows)
+		last.rows = append(last.rows, []string{r.title, r.Unit})
+	}
+	row := last.rows[n]
+	for len(row) < at {
+		row = append(row, "")
+	}
+	value := number(r.Value)
+	if r.Min < r.Max {
+		value += fmt.Sprintf(" (%s–%s)", number(r.Min), number(r.Max))
+	}
+	if r.NotRun != "" {
+		value = "not run: " + r.NotRun
+	}
+	last.rows[n] = append(row, value+mark(r))
+	return all
 }
 
 // until waits for a process to know so many instances.

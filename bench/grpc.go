@@ -46,12 +46,16 @@ func grpcService() *grpc.ServiceDesc {
 }
 
 func serveGRPC(ctx context.Context, _ string) (string, func(), error) {
+	return serveGRPCOf(ctx, grpcService())
+}
+
+func serveGRPCOf(ctx context.Context, service *grpc.ServiceDesc) (string, func(), error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
 	}
 	s := grpc.NewServer()
-	s.RegisterService(grpcService(), struct{}{})
+	s.RegisterService(service, struct{}{})
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -32,16 +32,32 @@ func endedCPU() time.Duration {
 
 // residentBytes is the memory of a process that is in RAM; 0 if unknown.
 func residentBytes(pid int) int64 {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
+	resident, _ := pages(strconv.Itoa(pid))
+	return resident
+}
+
+// ownBytes is the memory of this process that is in RAM, without what it shares
+// with files, such as its code; 0 if unknown.
+func ownBytes() int64 {
+	resident, shared := pages("self")
+	return resident - shared
+}
+
+// pages are the bytes of a process that are in RAM, and those of them that are
+// shared.
+func pages(process string) (resident, shared int64) {
+	data, err := os.ReadFile("/proc/" + process + "/statm")
 	if err != nil {
-		return 0
+		return 0, 0
 	}
 	fields := bytes.Fields(data)
-	if len(fields) < 2 {
-		return 0
+	if len(fields) < 3 {
+		return 0, 0
 	}
-	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
-	return pages * int64(os.Getpagesize())
+	resident, _ = strconv.ParseInt(string(fields[1]), 10, 64)
+	shared, _ = strconv.ParseInt(string(fields[2]), 10, 64)
+	size := int64(os.Getpagesize())
+	return resident * size, shared * size
 }
 
 // tick is the unit of /proc/stat.

@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-const usage = `usage: bench run [-pace quick|normal|full] [-only NAMES] [-out DIR] [-docs DIR] [-mbus FILE]
+const usage = `usage: bench run [-pace quick|normal|full] [-only NAMES] [-parts NAMES] [-out DIR] [-docs DIR] [-mbus FILE]
 
 The other roles are for the processes that run starts:
   bench broker
@@ -22,6 +22,8 @@ The other roles are for the processes that run starts:
   bench registry BROKER
   bench announce BROKER INSTANCES SERVICES
   bench watch BROKER WATCHERS SERVICES
+  bench keep HOLDER BROKER
+  bench grow HOLDER BROKER [ADDRESS]
 `
 
 func main() {
@@ -58,6 +60,10 @@ func begin(ctx context.Context, args []string, in io.Reader, out io.Writer) erro
 		return play(quiet, in, out, crowd(at(1), at(2), at(3)))
 	case "watch":
 		return play(quiet, in, out, audience(at(1), at(2), at(3)))
+	case "keep":
+		return play(quiet, in, out, keeper(at(1), at(2)))
+	case "grow":
+		return play(quiet, in, out, grower(at(1), at(2), at(3)))
 	}
 	fmt.Fprint(os.Stderr, usage)
 	return flag.ErrHelp

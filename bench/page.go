@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -15,6 +16,14 @@ import (
 
 //go:embed page.md.tmpl
 var pageTemplate string
+
+// pageNotes is what figures cannot tell, written by hand.
+//
+//go:embed notes.md
+var pageNotes string
+
+// remarks are for those who write the notes.
+var remarks = regexp.MustCompile(`(?s)<!--.*?-->\n+`)
 
 type named struct{ Name, Value string }
 
@@ -35,9 +44,11 @@ func writeDocs(dir, pace string, p plan, begun time.Time, records []record) erro
 	if pace == "full" {
 		target = "bench-full"
 	}
+	aims, missed, met, unknown := targetTable(records)
 	var b strings.Builder
 	if err := page.Execute(&b, map[string]any{
 		"Target": target, "Reps": p.Reps, "Facts": facts(begun), "Short": short(records), "Faster": faster(records),
+		"Targets": aims, "Missed": missed, "Met": met, "Unknown": unknown, "Notes": remarks.ReplaceAllString(pageNotes, ""), "Watchers": crowdParts()[1],
 		"Tables": sections, "Spoiled": slices.ContainsFunc(records, func(r record) bool { return r.Spoiled }),
 	}); err != nil {
 		return err
@@ -46,6 +57,7 @@ func writeDocs(dir, pace string, p plan, begun time.Time, records []record) erro
 		"benchmarks.md":             b.String(),
 		"benchmarks-throughput.svg": throughputChart(records),
 		"benchmarks-cpu.svg":        cpuChart(records),
+		"benchmarks-growth.svg":     growthChart(records),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return err
@@ -86,7 +98,7 @@ func short(records []record) string {
 	t := table{head: []string{""}}
 	var cells []cell
 	for _, r := range records {
-		if r.Case == "unary" && !slices.Contains(cells, r.cell) {
+		if r.Case == "unary" && r.Procs == 0 && !slices.Contains(cells, r.cell) {
 			cells = append(cells, r.cell)
 			t.head = append(t.head, fmt.Sprintf("%d in flight, %s", r.InFlight, size(r.Size)))
 		}
@@ -116,7 +128,7 @@ func short(records []record) string {
 func faster(records []record) []string {
 	var lines []string
 	for _, ours := range records {
-		if ours.Contender != "mbus" || ours.NotRun != "" || ours.Fact != "" || ours.Case == "open" {
+		if ours.Contender != "mbus" || ours.NotRun != "" || ours.Fact != "" || ours.scale || ours.Case == "open" {
 			continue
 		}
 		var names []string

@@ -12,9 +12,15 @@ type cell struct {
 	Size     int     // bytes each way
 	Rate     float64 // of open, calls per second
 	Fan      int     // of events, subscribers
+	Procs    int     // of a cell with and without the yield, GOMAXPROCS of all processes
 }
 
 func (c cell) String() string {
+	if c.Procs > 0 {
+		usual := c
+		usual.Procs = 0
+		return fmt.Sprintf("with and without the yield, %d threads: %s", c.Procs, usual.String())
+	}
 	switch c.Case {
 	case "unary":
 		return fmt.Sprintf("unary, %d in flight, %s", c.InFlight, size(c.Size))
@@ -44,6 +50,10 @@ type plan struct {
 	Instances    []int         // of discovery
 	Watch        time.Duration // of discovery, at least one beat
 	Starts       int           // of the node, and of the command
+	Counts       []int         // of streams and of connections
+	Idle         time.Duration // that these are left alone
+	Yields       []cell        // with and without the yield before a write
+	YieldReps    int
 }
 
 const (
@@ -65,14 +75,17 @@ func paces(name string) (plan, error) {
 	switch name {
 	case "quick":
 		p.Reps, p.Window, p.Warm, p.Heat = 3, 200*time.Millisecond, 50*time.Millisecond, 300*time.Millisecond
-		p.Instances, p.Watch, p.Starts = []int{100, 1000}, 4*time.Second, 5
-		p.Streams = p.Streams[:1]
+		p.Instances, p.Watch, p.Starts = []int{100, 1000}, 3*time.Second, 5
+		p.Counts, p.Idle = []int{100, 1000}, 500*time.Millisecond
+		p.Streams, p.Events = p.Streams[:1], p.Events[:1]
 		unary(1, small)
 		unary(64, small)
 		open(2000)
 	case "normal":
 		p.Reps, p.Window, p.Warm, p.Heat = 5, 600*time.Millisecond, 100*time.Millisecond, time.Second
 		p.Instances, p.Watch, p.Starts = []int{100, 1000, 10_000}, 10*time.Second, 15
+		p.Counts, p.Idle = []int{100, 1000, 10_000}, time.Second
+		p.yields(3, 10_000)
 		for _, n := range []int{1, 16, 64, 256} {
 			unary(n, small)
 		}
@@ -82,6 +95,8 @@ func paces(name string) (plan, error) {
 	case "full":
 		p.Reps, p.Window, p.Warm, p.Heat = 9, 2*time.Second, 300*time.Millisecond, 3*time.Second
 		p.Instances, p.Watch, p.Starts = []int{100, 1000, 10_000}, 30*time.Second, 50
+		p.Counts, p.Idle = []int{100, 1000, 10_000}, 5*time.Second
+		p.yields(5, 5000, 10_000, 20_000)
 		for _, size := range []int{small, medium, large} {
 			for _, n := range []int{1, 16, 64, 256} {
 				unary(n, size)

@@ -14,6 +14,9 @@ import (
 // when it has to stop, also when whoever started it is gone.
 type order struct {
 	Load *load `json:"load,omitempty"` // nil asks for the usage only
+	Grow int   `json:"grow,omitempty"` // so many units have to be open
+	Use  bool  `json:"use,omitempty"`  // all of them, once each
+	Rest bool  `json:"rest,omitempty"` // before the memory is looked at
 }
 
 // A report is one line that it writes: when it is ready, and after each order.
@@ -23,6 +26,8 @@ type report struct {
 	Result  *result            `json:"result,omitempty"`
 	CPU     time.Duration      `json:"cpu"`               // used so far
 	RSS     int64              `json:"rss,omitempty"`     // bytes
+	Own     int64              `json:"own,omitempty"`     // bytes that are its own, after a rest
+	Elapsed time.Duration      `json:"elapsed,omitempty"` // of growing and using
 	Numbers map[string]float64 `json:"numbers,omitempty"` // of the role's own
 }
 
@@ -30,6 +35,7 @@ type report struct {
 type role struct {
 	address string
 	client  *client // nil for those that only serve
+	growth  *growth // nil for those that open no units
 	numbers func() map[string]float64
 	stop    func()
 }
@@ -53,20 +59,35 @@ func play(ctx context.Context, in io.Reader, out io.Writer, start func(context.C
 		if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
 			return err
 		}
-		answer := report{}
-		if o.Load != nil && r.client != nil {
-			got := run(ctx, r.client, *o.Load)
-			answer.Result = &got
-		}
-		if r.numbers != nil {
-			answer.Numbers = r.numbers()
-		}
-		answer.CPU, answer.RSS = usedCPU(), residentBytes(os.Getpid())
-		if err := write.Encode(answer); err != nil {
+		if err := write.Encode(r.obey(ctx, o)); err != nil {
 			return err
 		}
 	}
 	return lines.Err()
+}
+
+// obey carries an order out.
+func (r *role) obey(ctx context.Context, o order) (answer report) {
+	if o.Load != nil && r.client != nil {
+		got := run(ctx, r.client, *o.Load)
+		answer.Result = &got
+	}
+	if r.growth != nil && (o.Grow > 0 || o.Use) {
+		limited, cancel := context.WithTimeout(ctx, 2*patience)
+		defer cancel()
+		var err error
+		if answer.Elapsed, err = r.growth.grow(limited, o); err != nil {
+			answer.Error = err.Error()
+		}
+	}
+	if r.numbers != nil {
+		answer.Numbers = r.numbers()
+	}
+	if o.Rest {
+		answer.Own = rest()
+	}
+	answer.CPU, answer.RSS = usedCPU(), residentBytes(os.Getpid())
+	return answer
 }
 
 // server is the role of a contender's service.

@@ -18,6 +18,8 @@ import (
 type runner struct {
 	plan     plan
 	only     []string // contenders, none for all
+	parts    []string // of the run, none for all
+	env      []string // of processes started from now on
 	mbus     string   // the program of the node and of the command
 	errors   *os.File // what the processes write to standard error
 	progress io.Writer
@@ -31,6 +33,7 @@ func orchestrate(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	pace := flags.String("pace", "quick", "how much is measured: quick, normal or full")
 	only := flags.String("only", "", "contenders, with commas between; none means all")
+	parts := flags.String("parts", "", "calls, events, discovery, scale, yield or node, with commas between; none means all")
 	dir := flags.String("out", "out", "where latest.json goes")
 	docs := flags.String("docs", "", "where benchmarks.md and its charts go; none means nowhere")
 	program := flags.String("mbus", "", "the mbus program, for the node and the command; none leaves them out")
@@ -58,6 +61,9 @@ func orchestrate(ctx context.Context, args []string, out io.Writer) error {
 			}
 		}
 	}
+	if *parts != "" {
+		r.parts = strings.Split(*parts, ",")
+	}
 	begun := time.Now()
 	if err := r.run(ctx); err != nil {
 		return err
@@ -78,7 +84,10 @@ func orchestrate(ctx context.Context, args []string, out io.Writer) error {
 // run measures everything and leaves no process behind.
 func (r *runner) run(ctx context.Context) error {
 	defer r.clear(0)
-	steps := []func(context.Context) error{r.calls, r.events, r.discovery, r.node}
+	steps := []struct {
+		name string
+		run  func(context.Context) error
+	}{{"calls", r.calls}, {"events", r.events}, {"yield", r.yield}, {"discovery", r.discovery}, {"scale", r.scale}, {"node", r.node}}
 	command, err := self("broker")
 	if err != nil {
 		return err
@@ -87,15 +96,20 @@ func (r *runner) run(ctx context.Context) error {
 		return err
 	}
 	for _, step := range steps {
-		if err := step(ctx); err != nil {
+		if len(r.parts) > 0 && !slices.Contains(r.parts, step.name) {
+			continue
+		}
+		begun := time.Now()
+		if err := step.run(ctx); err != nil {
 			return err
 		}
+		fmt.Fprintf(r.progress, "%s: took %s\n", step.name, time.Since(begun).Round(time.Second))
 	}
 	return nil
 }
 
 func (r *runner) spawn(name string, command []string) (*child, error) {
-	c, err := spawn(name, r.errors, command)
+	c, err := spawn(name, r.errors, command, r.env)
 	if err == nil {
 		r.children = append(r.children, c)
 	}
@@ -186,7 +200,7 @@ func reason(err error) string {
 
 // skips tells that a contender was not asked for. The floors always run.
 func (r *runner) skips(name string) bool {
-	return len(r.only) > 0 && !slices.Contains(r.only, name) && !strings.HasPrefix(name, "raw")
+	return len(r.only) > 0 && !slices.Contains(r.only, name) && !strings.HasPrefix(name, "raw") && name != unyielding
 }
 
 func (r *runner) start(p *pair, services int) error {

@@ -16,6 +16,7 @@ type record struct {
 	Size      int     `json:"size"`
 	Rate      float64 `json:"rate,omitempty"`
 	Fan       int     `json:"subscribers,omitempty"`
+	Procs     int     `json:"procs,omitempty"` // GOMAXPROCS of all processes, of those with and without the yield
 	// Ratio of throughput; of open it is that of the calls that were due.
 	Ratio    float64  `json:"ratio"`
 	Min      float64  `json:"min"` // of all repetitions
@@ -39,18 +40,23 @@ type record struct {
 	Value     float64 `json:"value,omitempty"`     // of the fact
 	Unit      string  `json:"unit,omitempty"`
 
+	Count   int                `json:"count,omitempty"`   // of many units that are open
+	Figures map[string]float64 `json:"figures,omitempty"` // of one of them; the unit ends their names
+	Note    string             `json:"note,omitempty"`
+
 	Spoiled bool    `json:"spoiled"` // other load on the machine, in at least half of the repetitions
 	Others  float64 `json:"others"`  // of one processor, what other processes used meanwhile
 	NotRun  string  `json:"not_run,omitempty"`
 
 	title string
 	cell  cell
+	scale bool // it has a count in place of a cell
 }
 
 // summary makes a record of the repetitions.
 func summary(c contender, k cell, samples, floor []sample, failed string) record {
 	r := record{
-		Contender: c.name, Case: k.Case, InFlight: k.InFlight, Size: k.Size, Rate: k.Rate, Fan: k.Fan,
+		Contender: c.name, Case: k.Case, InFlight: k.InFlight, Size: k.Size, Rate: k.Rate, Fan: k.Fan, Procs: k.Procs,
 		NotRun: failed, title: c.title, cell: k,
 	}
 	if failed != "" || len(samples) == 0 {

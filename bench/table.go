@@ -21,11 +21,21 @@ type table struct {
 func tables(records []record) []table {
 	var all []table
 	for i, r := range records {
-		if r.Fact != "" {
+		switch {
+		case r.scale:
+			all = scaleTable(all, r)
+			continue
+		case r.Procs > 0:
+			all = yieldTable(all, r)
+			continue
+		case r.Instances > 0:
+			all = crowdTable(all, r)
+			continue
+		case r.Fact != "":
 			all = fact(all, r)
 			continue
 		}
-		if i == 0 || records[i-1].Fact != "" || records[i-1].cell != r.cell {
+		if i == 0 || records[i-1].scale || records[i-1].Procs > 0 || records[i-1].Fact != "" || records[i-1].cell != r.cell {
 			all = append(all, table{title: r.cell.String(), head: head(r.cell)})
 		}
 		last := &all[len(all)-1]

@@ -239,6 +239,27 @@ func (c *Conn) Shared(key any, make func() any) any {
 	return value
 }
 
+// firstFlush is Flush, but that a broker which is lost meanwhile is waited for,
+// as Connect waits for one that is not there yet. NATS subscribes again by
+// itself.
+func (c *Conn) firstFlush(ctx context.Context) error {
+	for {
+		changed := c.Changed()
+		err := c.Flush(ctx)
+		if err == nil || c.cfg.FailFast || !errors.Is(err, Broker) || ctx.Err() != nil || c.nc.IsClosed() {
+			return err
+		}
+		if c.Connected() {
+			continue
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
 // Flush waits until the broker has seen everything published before, or ctx
 // ends.
 func (c *Conn) Flush(ctx context.Context) error {

@@ -1,12 +1,14 @@
 package bus_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +42,48 @@ func TestConnectFailsFastWithoutABroker(t *testing.T) {
 	if took := time.Since(start); took > time.Second {
 		t.Errorf("took %v, want within a second", took)
 	}
+}
+
+// A fleeting broker cuts its first connection when it is asked for something.
+type fleeting struct {
+	*bustest.Bus
+	cuts atomic.Int64
+}
+
+func (f *fleeting) InProcessConn() (net.Conn, error) {
+	conn, err := f.Bus.InProcessConn()
+	return &fleetingConn{conn, f}, err
+}
+
+type fleetingConn struct {
+	net.Conn
+	of *fleeting
+}
+
+func (c *fleetingConn) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("SUB ")) && c.of.cuts.CompareAndSwap(0, 1) {
+		c.Conn.Close()
+	}
+	return c.Conn.Write(b)
+}
+
+func TestConnectWaitsForABrokerThatItLosesMeanwhile(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		broker := &fleeting{Bus: b}
+		cfg := b.Config()
+		cfg.InProcess = broker
+		conn, err := bus.Connect(bustest.Context(t), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(t.Context())
+		if broker.cuts.Load() != 1 || conn.Epoch() != 2 {
+			t.Errorf("%d cuts, epoch %d, want 1 and 2", broker.cuts.Load(), conn.Epoch())
+		}
+		if err := conn.Flush(bustest.Context(t)); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestConnectWaitsForABroker(t *testing.T) {

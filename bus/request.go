@@ -162,7 +162,7 @@ func (c *Conn) subscribeReplies(ctx context.Context) error {
 		return c.sendError(err, subject)
 	}
 	c.replies = sub
-	if err := c.Flush(ctx); err != nil {
+	if err := c.firstFlush(ctx); err != nil {
 		return err
 	}
 	if err := c.deniedSubscription(subject, ""); err != nil {
