@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -251,6 +252,22 @@ func (c *Conn) Flush(ctx context.Context) error {
 		return c.sendError(err, "")
 	}
 	return nil
+}
+
+// settleTries bounds how often Settle looks.
+const settleTries = 16
+
+// Settle lets other goroutines run until what was published before is with the
+// operating system, or for a little while. Who gathers small messages does it
+// meanwhile: they would wait for the same write.
+func (c *Conn) Settle() {
+	for range settleTries {
+		runtime.Gosched()
+		// NATS writes under the lock that this takes.
+		if n, err := c.nc.Buffered(); n == 0 || err != nil {
+			return
+		}
+	}
 }
 
 func (c *Conn) disconnected(err error) {

@@ -161,6 +161,7 @@ func (p *Pipe) First(codec uint8, data []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.accept(part{codec: codec, data: data})
+	wake(p.readable)
 }
 
 // PeerHalf notes that the peer sends nothing after the opening.
@@ -181,5 +182,4 @@ func (p *Pipe) accept(one part) {
 		i.head = 0
 	}
 	i.queue = append(i.queue, one)
-	wake(p.readable)
 }
