@@ -128,13 +128,6 @@ func registerRequests(s *Server, method string, f reflect.Value, opts []HandleOp
 	}, shape, opts)
 }
 
-// withBody is the request that opened a stream, with one of its messages.
-func withBody(open *Request, c codec.Codec, body []byte) *Request {
-	one := *open
-	one.Codec, one.Body = c, body
-	return &one
-}
-
 func (s *Server) sendTo(raw *RawStream, open *Request, m any, plan codec.Codec) error {
 	res, err := s.encode(open, m, plan)
 	if err != nil {

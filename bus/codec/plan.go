@@ -1,7 +1,6 @@
 package codec
 
 import (
-	"bytes"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -86,30 +85,37 @@ func (p *Plan) node(t reflect.Type) *node {
 // unimplemented if values of its type do not exist in c: Protobuf carries protobuf messages only, Raw
 // carries []byte only. JSON and Msgpack carry everything that encoding/json does.
 func (p *Plan) Marshal(c Codec, v any) ([]byte, error) {
-	var body []byte
+	if c == Raw {
+		if bytes, ok := rawOf(v); ok {
+			return bytes, nil
+		}
+	}
+	return p.Append(nil, c, v)
+}
+
+// Append is Marshal into what dst has room for: it appends the encoding to dst and returns the
+// extended slice, for who copies it anyway and keeps a buffer. dst is as good as before if there is an
+// error.
+func (p *Plan) Append(dst []byte, c Codec, v any) ([]byte, error) {
 	var f *fault
+	body := dst
 	switch c {
 	case JSON:
-		body, f = p.marshalJSON(v)
+		body, f = p.appendJSON(dst, v)
 	case Msgpack:
-		body, f = p.marshalMsgpack(v)
+		body, f = p.appendMsgpack(dst, v)
 	case Protobuf:
 		m, ok := protoOf(v)
 		if !ok {
 			return nil, wrongCodec(c, v)
 		}
-		body, f = marshalProto(m)
+		body, f = appendProto(dst, m)
 	case Raw:
-		switch v := v.(type) {
-		case []byte:
-			return v, nil
-		case *[]byte:
-			if v != nil {
-				return *v, nil
-			}
-			return nil, nil
+		bytes, ok := rawOf(v)
+		if !ok {
+			return nil, wrongCodec(c, v)
 		}
-		return nil, wrongCodec(c, v)
+		return append(dst, bytes...), nil
 	default:
 		return nil, wrongCodec(c, v)
 	}
@@ -121,6 +127,20 @@ func (p *Plan) Marshal(c Codec, v any) ([]byte, error) {
 		return nil, bus.Errorf(bus.Internal, "a %T cannot be sent as %s%s: %s", v, c, where, f.text)
 	}
 	return body, nil
+}
+
+// rawOf gives the bytes that v is, or points to.
+func rawOf(v any) ([]byte, bool) {
+	switch v := v.(type) {
+	case []byte:
+		return v, true
+	case *[]byte:
+		if v != nil {
+			return *v, true
+		}
+		return nil, true
+	}
+	return nil, false
 }
 
 // Unmarshal decodes body, which came from outside in c, into the zero value that v points to. The
@@ -187,10 +207,11 @@ func (p *Plan) unmarshal(c Codec, body []byte, v reflect.Value) *fault {
 	return f
 }
 
-// marshalJSON encodes v as JSON: as protobuf defines it for a message, by encoding/json otherwise.
-func (p *Plan) marshalJSON(v any) ([]byte, *fault) {
+// appendJSON encodes v as JSON: as protobuf defines it for a message, by encoding/json otherwise.
+func (p *Plan) appendJSON(dst []byte, v any) ([]byte, *fault) {
 	if m, ok := protoOf(v); ok {
-		return marshalProtoJSON(m)
+		text, f := marshalProtoJSON(m)
+		return append(dst, text...), f
 	}
 	w, ok := p.writers.Get().(*jsonWriter)
 	if !ok {
@@ -200,32 +221,33 @@ func (p *Plan) marshalJSON(v any) ([]byte, *fault) {
 	if f != nil { // the writer may be in any state
 		return nil, f
 	}
-	text = bytes.Clone(text)
+	dst = append(dst, text...)
 	if w.buf.Cap() <= maxKept {
 		p.writers.Put(w)
 	}
-	return text, nil
+	return dst, nil
 }
 
-// marshalMsgpack encodes v as MessagePack.
-func (p *Plan) marshalMsgpack(v any) ([]byte, *fault) {
+// appendMsgpack encodes v as MessagePack.
+func (p *Plan) appendMsgpack(dst []byte, v any) ([]byte, *fault) {
 	if m, ok := protoOf(v); ok {
 		text, f := marshalProtoJSON(m)
 		if f != nil {
 			return nil, f
 		}
-		return jsonToMsgpack(text)
+		body, f := jsonToMsgpack(text)
+		return append(dst, body...), f
 	}
 	rv := reflect.ValueOf(v)
 	for hops := 0; rv.Kind() == reflect.Pointer && !rv.IsNil() && hops < maxLinks; hops++ {
 		rv = rv.Elem()
 	}
 	if !rv.IsValid() || rv.Kind() == reflect.Pointer && rv.IsNil() {
-		return []byte{0xc0}, nil
+		return append(dst, 0xc0), nil
 	}
 	n := p.node(rv.Type())
 	if n.generated {
-		if body := generatedBody(rv); body != nil {
+		if body := generatedBody(dst, rv); body != nil {
 			return body, nil
 		}
 	}
@@ -237,12 +259,12 @@ func (p *Plan) marshalMsgpack(v any) ([]byte, *fault) {
 	if f != nil {
 		return nil, f
 	}
-	body = bytes.Clone(body)
+	dst = append(dst, body...)
 	if e.buf.Cap() <= maxKept {
 		clear(e.names[:cap(e.names)])
 		p.encoders.Put(e)
 	}
-	return body, nil
+	return dst, nil
 }
 
 func wrongCodec(c Codec, v any) *bus.Error {

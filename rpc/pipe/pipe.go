@@ -47,7 +47,7 @@ type Config struct {
 // A Pipe is one side of a stream. Its methods may be called from any goroutine;
 // one goroutine at a time sends, and one receives.
 type Pipe struct {
-	cfg     Config
+	cfg        Config
 	sending    sync.Mutex // holds messages together
 	publishing sync.Mutex // holds DATA frames in order
 	seeing     sync.WaitGroup
