@@ -34,6 +34,7 @@ type RawStream struct {
 type flow interface {
 	Send(ctx context.Context, codec uint8, data []byte) error
 	Recv(ctx context.Context) (codec uint8, data []byte, err error)
+	Peek(ctx context.Context) (codec uint8, data []byte, err error)
 	Half(meta []wire.Pair) error
 	Trailer() []wire.Pair
 }
@@ -81,7 +82,18 @@ func (s *RawStream) Recv() (codec.Codec, []byte, error) {
 	if refusal := s.refusal.Load(); refusal != nil {
 		return 0, nil, refusal
 	}
-	c, body, err := s.flow.Recv(s.ctx)
+	return s.received(s.flow.Recv(s.ctx))
+}
+
+// peek is Recv for who decodes the body at once.
+func (s *RawStream) peek() (codec.Codec, []byte, error) {
+	if refusal := s.refusal.Load(); refusal != nil {
+		return 0, nil, refusal
+	}
+	return s.received(s.flow.Peek(s.ctx))
+}
+
+func (s *RawStream) received(c uint8, body []byte, err error) (codec.Codec, []byte, error) {
 	if err != nil {
 		return 0, nil, s.explain(err)
 	}

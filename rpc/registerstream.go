@@ -100,7 +100,7 @@ func registerRequests(s *Server, method string, f reflect.Value, opts []HandleOp
 		open := RequestFrom(ctx)
 		all := reflect.MakeFunc(messages, func(args []reflect.Value) []reflect.Value {
 			for {
-				c, body, err := raw.Recv()
+				c, body, err := raw.peek()
 				if err == io.EOF { //nolint:errorlint // it is never wrapped
 					return nil
 				}

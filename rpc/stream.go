@@ -43,7 +43,7 @@ func (s *Stream[In, Out]) Send(m *Out) error {
 // the stream failed. A message that cannot be decoded is an error, and the
 // stream goes on, unless the service validates: see [Validate].
 func (s *Stream[In, Out]) Recv() (*In, error) {
-	c, body, err := s.raw.Recv()
+	c, body, err := s.raw.peek()
 	if err != nil {
 		return nil, err
 	}

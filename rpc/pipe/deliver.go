@@ -1,15 +1,11 @@
 package pipe
 
 import (
-	"cmp"
-	"errors"
 	"time"
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/wire"
 )
-
-var errMore = errors.New("a batch goes on in no other frame")
 
 // Deliver takes a frame of the peer. It does not block. A frame that breaks the
 // protocol ends the stream, and the peer is told. The payload of a DATA frame
@@ -67,14 +63,17 @@ func (p *Pipe) data(f *wire.Frame) *bus.Error {
 	defer p.mu.Unlock()
 	p.ends.heard, p.ends.pings = time.Now(), 0
 	defer wake(p.readable)
-	return p.arrive(f.Seq, part{f.Codec, f.More, f.Payload})
+	return p.arrive(f.Seq, part{codec: f.Codec, more: f.More, data: f.Payload})
 }
 
 // batch takes several messages, which wake the reader once.
 func (p *Pipe) batch(f *wire.Frame) *bus.Error {
+	if f.More {
+		return byPeer(bus.Errorf(bus.InvalidArgument, "a frame of type %s with the flag more", f.Type))
+	}
 	n, err := wire.CheckStreamBatch(f.Payload)
-	if err != nil || f.More {
-		return broken(f, cmp.Or(err, errMore))
+	if err != nil {
+		return broken(f, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -82,7 +81,7 @@ func (p *Pipe) batch(f *wire.Frame) *bus.Error {
 	defer wake(p.readable)
 	rest := f.Payload
 	for i := range n {
-		one := part{codec: f.Codec}
+		one := part{codec: f.Codec, shared: true}
 		one.data, rest = wire.NextStreamBatch(rest)
 		if failure := p.arrive(f.Seq+uint64(i), one); failure != nil {
 			return failure

@@ -85,9 +85,10 @@ type incoming struct {
 }
 
 type part struct {
-	codec uint8
-	more  bool
-	data  []byte
+	codec  uint8
+	more   bool
+	shared bool // data is a part of what came with others
+	data   []byte
 }
 
 // ends is how the pipe is over.
