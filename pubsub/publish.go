@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"context"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 
@@ -19,8 +20,9 @@ type publishing struct {
 	confirm bool
 }
 
-// WithCodec encodes the event with c, and names it in the Content-Type header,
-// instead of JSON.
+// WithCodec encodes the event with c instead of JSON, and names it in the
+// Content-Type header where a reader could not tell: MessagePack goes without a
+// header unless it begins as JSON might, which whole numbers from -32 to 127 do.
 func WithCodec(c codec.Codec) PublishOption {
 	return func(p *publishing) { p.codec = c }
 }
@@ -48,28 +50,59 @@ func collect(opts []PublishOption) publishing {
 	return *p
 }
 
-// name adds the Content-Type of the event.
-func (p *publishing) name(conn *bus.Conn) {
-	if p.header != nil || !p.codec.Valid() {
-		p.set(wire.HeaderContentType, p.codec.ContentType())
-		return
-	}
-	// A header costs as much as the rest of an event. Where it is the only one,
-	// all events of the connection share it.
-	shared := conn.Shared(headersKey{}, func() any {
-		var all headers
-		for c := codec.JSON; c.Valid(); c++ {
-			all[c] = nats.Header{wire.HeaderContentType: {c.ContentType()}}
-		}
-		return &all
-	})
-	p.header = shared.(*headers)[p.codec]
+// A publisher is what all events of a connection share.
+type publisher struct {
+	planned sync.Once
+	plan    *codec.Plan
+	headers [codec.Raw + 1]nats.Header // Content-Type of each codec; only read
+	bodies  sync.Pool                  // NATS copies what it publishes, so a body is free again at once
 }
 
-type headersKey struct{}
+type publisherKey struct{}
 
-// headers are the Content-Type headers of all codecs. They are only read.
-type headers [codec.Raw + 1]nats.Header
+func publisherOf(conn *bus.Conn) *publisher {
+	p := conn.Shared(publisherKey{}, func() any {
+		p := new(publisher)
+		for c := codec.JSON; c.Valid(); c++ {
+			p.headers[c] = nats.Header{wire.HeaderContentType: {c.ContentType()}}
+		}
+		return p
+	}).(*publisher)
+	p.planned.Do(func() { p.plan = codec.PlanOf(conn) })
+	return p
+}
+
+// maxKept bounds the body that is kept for the next event.
+const maxKept = 64 << 10
+
+type body struct{ b []byte }
+
+func (p *publisher) body() *body {
+	if kept, ok := p.bodies.Get().(*body); ok {
+		return kept
+	}
+	return new(body)
+}
+
+func (p *publisher) free(b *body) {
+	if cap(b.b) <= maxKept {
+		b.b = b.b[:0]
+		p.bodies.Put(b)
+	}
+}
+
+// name adds the Content-Type of the event, if it needs one, or has headers
+// anyhow. Where it is the only one, all events share it: a header costs as much
+// as the rest of an event.
+func (p *publishing) name(by *publisher, body []byte) {
+	switch {
+	case p.codec == codec.JSON:
+	case p.header != nil:
+		p.set(wire.HeaderContentType, p.codec.ContentType())
+	case p.codec.NeedsType(body):
+		p.header = by.headers[p.codec]
+	}
+}
 
 func (p *publishing) set(key, value string) {
 	if p.header == nil {
@@ -88,17 +121,23 @@ func Publish[T any](ctx context.Context, conn *bus.Conn, topic string, value T, 
 	if err := wire.CheckTopic(topic); err != nil {
 		return bus.Errorf(bus.InvalidArgument, "%w", err)
 	}
-	body, verbatim := any(value).([]byte)
-	if !verbatim {
-		encoded, err := codec.PlanOf(conn).Marshal(p.codec, value)
-		if err != nil {
-			return err
-		}
-		body = encoded
-		if p.codec != codec.JSON {
-			p.name(conn)
-		}
+	v := any(value)
+	if bytes, verbatim := v.([]byte); verbatim {
+		return p.publish(ctx, conn, topic, bytes)
 	}
+	by := publisherOf(conn)
+	buf := by.body()
+	defer by.free(buf)
+	encoded, err := by.plan.Append(buf.b, p.codec, v)
+	if err != nil {
+		return err
+	}
+	buf.b = encoded
+	p.name(by, encoded)
+	return p.publish(ctx, conn, topic, encoded)
+}
+
+func (p *publishing) publish(ctx context.Context, conn *bus.Conn, topic string, body []byte) error {
 	if p.confirm {
 		return conn.PublishConfirmed(ctx, topic, "", p.header, body)
 	}

@@ -161,7 +161,11 @@ func decode[T any](plan *codec.Plan, m *nats.Msg, value *T) error {
 		*raw = m.Data
 		return nil
 	}
-	c, err := codec.Parse(m.Header.Get(wire.HeaderContentType))
+	named := ""
+	if len(m.Header) > 0 {
+		named = m.Header.Get(wire.HeaderContentType)
+	}
+	c, err := codec.OfEvent(named, m.Data)
 	if err != nil {
 		return err
 	}
