@@ -18,6 +18,7 @@ type publishing struct {
 	codec   codec.Codec
 	header  nats.Header
 	confirm bool
+	body    []byte // encoded, where that is needed
 }
 
 // WithCodec encodes the event with c instead of JSON, and names it in the
@@ -39,23 +40,12 @@ func WithConfirm() PublishOption {
 	return func(p *publishing) { p.confirm = true }
 }
 
-func collect(opts []PublishOption) publishing {
-	if len(opts) == 0 {
-		return publishing{codec: codec.JSON} // without an allocation
-	}
-	p := &publishing{codec: codec.JSON}
-	for _, opt := range opts {
-		opt(p)
-	}
-	return *p
-}
-
 // A publisher is what all events of a connection share.
 type publisher struct {
 	planned sync.Once
 	plan    *codec.Plan
 	headers [codec.Raw + 1]nats.Header // Content-Type of each codec; only read
-	bodies  sync.Pool                  // NATS copies what it publishes, so a body is free again at once
+	kept    sync.Pool                  // NATS copies what it publishes, so a body is free again at once
 }
 
 type publisherKey struct{}
@@ -75,31 +65,34 @@ func publisherOf(conn *bus.Conn) *publisher {
 // maxKept bounds the body that is kept for the next event.
 const maxKept = 64 << 10
 
-type body struct{ b []byte }
-
-func (p *publisher) body() *body {
-	if kept, ok := p.bodies.Get().(*body); ok {
-		return kept
+func (p *publisher) begin(opts []PublishOption) *publishing {
+	e, ok := p.kept.Get().(*publishing)
+	if !ok {
+		e = new(publishing)
 	}
-	return new(body)
+	e.codec = codec.JSON
+	for _, opt := range opts {
+		opt(e)
+	}
+	return e
 }
 
-func (p *publisher) free(b *body) {
-	if cap(b.b) <= maxKept {
-		b.b = b.b[:0]
-		p.bodies.Put(b)
+func (p *publisher) end(e *publishing) {
+	if cap(e.body) <= maxKept {
+		*e = publishing{body: e.body[:0]}
+		p.kept.Put(e)
 	}
 }
 
 // name adds the Content-Type of the event, if it needs one, or has headers
 // anyhow. Where it is the only one, all events share it: a header costs as much
 // as the rest of an event.
-func (p *publishing) name(by *publisher, body []byte) {
+func (p *publishing) name(by *publisher) {
 	switch {
 	case p.codec == codec.JSON:
 	case p.header != nil:
 		p.set(wire.HeaderContentType, p.codec.ContentType())
-	case p.codec.NeedsType(body):
+	case p.codec.NeedsType(p.body):
 		p.header = by.headers[p.codec]
 	}
 }
@@ -117,23 +110,22 @@ func (p *publishing) set(key, value string) {
 // illegal topic, internal for a value that cannot be encoded, too_large over
 // the broker's limit, unavailable with End Broker when the broker is away.
 func Publish[T any](ctx context.Context, conn *bus.Conn, topic string, value T, opts ...PublishOption) error {
-	p := collect(opts)
 	if err := wire.CheckTopic(topic); err != nil {
 		return bus.Errorf(bus.InvalidArgument, "%w", err)
 	}
+	by := publisherOf(conn)
+	p := by.begin(opts)
+	defer by.end(p)
 	v := any(value)
 	if bytes, verbatim := v.([]byte); verbatim {
 		return p.publish(ctx, conn, topic, bytes)
 	}
-	by := publisherOf(conn)
-	buf := by.body()
-	defer by.free(buf)
-	encoded, err := by.plan.Append(buf.b, p.codec, v)
+	encoded, err := by.plan.Append(p.body, p.codec, v)
 	if err != nil {
 		return err
 	}
-	buf.b = encoded
-	p.name(by, encoded)
+	p.body = encoded
+	p.name(by)
 	return p.publish(ctx, conn, topic, encoded)
 }
 

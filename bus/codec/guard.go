@@ -53,6 +53,13 @@ func guardMsgpack(data []byte) (census, *fault) {
 	if len(data) > math.MaxInt32 {
 		return census{}, faultf(0, "it is over 2 GiB")
 	}
+	if seen, ok := guardFlat(data); ok {
+		return seen, nil
+	}
+	return walkMsgpack(data)
+}
+
+func walkMsgpack(data []byte) (census, *fault) {
 	w := msgpackWalk{data: data}
 	w.keys.data = data
 	off := 0

@@ -81,6 +81,15 @@ func (p *Plan) node(t reflect.Type) *node {
 	return n
 }
 
+// generated gives the node of t if it is known to have generated methods, which no protobuf message
+// has.
+func (p *Plan) generated(t reflect.Type) *node {
+	if n, ok := p.nodes.Load(t); ok && n.(*node).generated {
+		return n.(*node)
+	}
+	return nil
+}
+
 // Marshal encodes v in c. The error is internal and names the type if v cannot be encoded, and
 // unimplemented if values of its type do not exist in c: Protobuf carries protobuf messages only, Raw
 // carries []byte only. JSON and Msgpack carry everything that encoding/json does.
@@ -185,10 +194,13 @@ func (p *Plan) Unmarshal(c Codec, body []byte, v any) error {
 
 func (p *Plan) unmarshal(c Codec, body []byte, v reflect.Value) *fault {
 	memory := memoryFor(len(body))
-	if m, ok := protoMessage(v); ok {
-		return unmarshalProtoJSON(c, body, m, memory)
+	n := p.generated(v.Type())
+	if n == nil {
+		if m, ok := protoMessage(v); ok {
+			return unmarshalProtoJSON(c, body, m, memory)
+		}
+		n = p.node(v.Type())
 	}
-	n := p.node(v.Type())
 	if c == JSON {
 		return n.unmarshalJSON(body, v, memory)
 	}
@@ -196,11 +208,18 @@ func (p *Plan) unmarshal(c Codec, body []byte, v reflect.Value) *fault {
 	if f != nil {
 		return f
 	}
+	tried := n.generated && body[0] != 0xc0 && n.cost.most(len(body), seen) <= memory
+	if tried {
+		if unmarshalGenerated(body, v) {
+			return nil
+		}
+		memory -= failure
+	}
 	d, ok := p.decoders.Get().(*decoder)
 	if !ok {
 		d = new(decoder)
 	}
-	*d = decoder{data: body, seen: seen, memory: memory}
+	*d = decoder{data: body, seen: seen, memory: memory, tried: tried}
 	f = n.dec(d, v)
 	*d = decoder{}
 	p.decoders.Put(d)
@@ -230,6 +249,11 @@ func (p *Plan) appendJSON(dst []byte, v any) ([]byte, *fault) {
 
 // appendMsgpack encodes v as MessagePack.
 func (p *Plan) appendMsgpack(dst []byte, v any) ([]byte, *fault) {
+	if t := reflect.TypeOf(v); t != nil && t.Kind() == reflect.Pointer && p.generated(t.Elem()) != nil && !reflect.ValueOf(v).IsNil() {
+		if body := appendGenerated(dst, v); body != nil {
+			return body, nil
+		}
+	}
 	if m, ok := protoOf(v); ok {
 		text, f := marshalProtoJSON(m)
 		if f != nil {
