@@ -23,7 +23,7 @@ type publishing struct {
 
 // WithCodec encodes the event with c instead of JSON, and names it in the
 // Content-Type header where a reader could not tell: MessagePack goes without a
-// header unless it begins as JSON might, which whole numbers from -32 to 127 do.
+// header unless it begins as JSON might, which the numbers 0 to 127 and -17 do.
 func WithCodec(c codec.Codec) PublishOption {
 	return func(p *publishing) { p.codec = c }
 }
