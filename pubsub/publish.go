@@ -19,6 +19,7 @@ type publishing struct {
 	header  nats.Header
 	confirm bool
 	body    []byte // encoded, where that is needed
+	topic   string // the last one that was checked
 }
 
 // WithCodec encodes the event with c instead of JSON, and names it in the
@@ -79,7 +80,7 @@ func (p *publisher) begin(opts []PublishOption) *publishing {
 
 func (p *publisher) end(e *publishing) {
 	if cap(e.body) <= maxKept {
-		*e = publishing{body: e.body[:0]}
+		*e = publishing{body: e.body[:0], topic: e.topic}
 		p.kept.Put(e)
 	}
 }
@@ -110,12 +111,15 @@ func (p *publishing) set(key, value string) {
 // illegal topic, internal for a value that cannot be encoded, too_large over
 // the broker's limit, unavailable with End Broker when the broker is away.
 func Publish[T any](ctx context.Context, conn *bus.Conn, topic string, value T, opts ...PublishOption) error {
-	if err := wire.CheckTopic(topic); err != nil {
-		return bus.Errorf(bus.InvalidArgument, "%w", err)
-	}
 	by := publisherOf(conn)
 	p := by.begin(opts)
 	defer by.end(p)
+	if topic != p.topic || topic == "" {
+		if err := wire.CheckTopic(topic); err != nil {
+			return bus.Errorf(bus.InvalidArgument, "%w", err)
+		}
+		p.topic = topic
+	}
 	v := any(value)
 	if bytes, verbatim := v.([]byte); verbatim {
 		return p.publish(ctx, conn, topic, bytes)

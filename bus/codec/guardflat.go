@@ -1,7 +1,6 @@
 package codec
 
 import (
-	"bytes"
 	"math"
 	"unicode/utf8"
 )
@@ -14,42 +13,74 @@ func guardFlat(data []byte) (seen census, ok bool) {
 		return census{}, false
 	}
 	n := int(data[0] & 0x0f)
-	var keys [fewKeys][]byte
+	var keys [fewKeys]span
 	off := 1
 	for i := range n {
-		key := readHead(data[off:])
-		if key.kind != kindStr || key.size != 1 || key.n > len(data)-off-1 {
+		if off >= len(data) || data[off]&0xe0 != 0xa0 {
 			return census{}, false
 		}
-		keys[i] = data[off+1 : off+1+key.n]
-		if !utf8.Valid(keys[i]) {
+		size := int(data[off] & 0x1f)
+		off++
+		if size >= len(data)-off { // a value is behind it
 			return census{}, false
 		}
-		for _, other := range keys[:i] {
-			if bytes.Equal(other, keys[i]) {
+		key := data[off : off+size]
+		if !plainText(key) {
+			return census{}, false
+		}
+		for _, k := range keys[:i] {
+			if int(k.size) == size && string(data[k.start:k.start+k.size]) == string(key) {
 				return census{}, false
 			}
 		}
-		off += 1 + key.n
-		value := readHead(data[off:])
-		if value.size <= 0 {
-			return census{}, false
-		}
-		off += value.size
-		switch value.kind {
-		case kindStr, kindBin:
-			if value.n > len(data)-off || value.kind == kindStr && !utf8.Valid(data[off:off+value.n]) {
+		keys[i] = span{int32(off), int32(size)}
+		off += size
+		switch c := data[off]; {
+		case c <= 0x7f || c >= 0xe0 || c == 0xc0 || c == 0xc2 || c == 0xc3:
+			off++
+		case c&0xe0 == 0xa0:
+			size, off = int(c&0x1f), off+1
+			if size > len(data)-off || !plainText(data[off:off+size]) {
 				return census{}, false
 			}
-			off += value.n
-		case kindNil, kindBool, kindInt, kindUint:
-		case kindFloat64:
-			if f := math.Float64frombits(value.bits); math.IsNaN(f) || math.IsInf(f, 0) {
-				return census{}, false
-			}
+			off += size
 		default:
-			return census{}, false
+			if off = flatValue(data, off); off == 0 {
+				return census{}, false
+			}
 		}
 	}
 	return census{values: 1 + n, entries: n}, off == len(data)
+}
+
+// flatValue gives the end of a value that is longer than most, or 0 where guardFlat gives up.
+func flatValue(data []byte, off int) int {
+	h := readHead(data[off:])
+	if h.size <= 0 {
+		return 0
+	}
+	off += h.size
+	switch h.kind {
+	case kindStr, kindBin:
+		if h.n > len(data)-off || h.kind == kindStr && !utf8.Valid(data[off:off+h.n]) {
+			return 0
+		}
+		return off + h.n
+	case kindInt, kindUint:
+		return off
+	case kindFloat64:
+		if f := math.Float64frombits(h.bits); !math.IsNaN(f) && !math.IsInf(f, 0) {
+			return off
+		}
+	}
+	return 0
+}
+
+// plainText is utf8.Valid for few bytes.
+func plainText(b []byte) bool {
+	var all byte
+	for _, c := range b {
+		all |= c
+	}
+	return all < utf8.RuneSelf || utf8.Valid(b)
 }

@@ -169,7 +169,7 @@ func (p *Plan) Unmarshal(c Codec, body []byte, v any) error {
 	switch c {
 	case JSON, Msgpack:
 		if len(body) > 0 {
-			f = p.unmarshal(c, body, rv)
+			f = p.unmarshal(c, body, rv, false)
 		}
 	case Protobuf:
 		m, ok := protoMessage(rv)
@@ -192,7 +192,8 @@ func (p *Plan) Unmarshal(c Codec, body []byte, v any) error {
 	return nil
 }
 
-func (p *Plan) unmarshal(c Codec, body []byte, v reflect.Value) *fault {
+// unmarshal decodes a body that is not empty; tried says that the generated method has failed.
+func (p *Plan) unmarshal(c Codec, body []byte, v reflect.Value, tried bool) *fault {
 	memory := memoryFor(len(body))
 	n := p.generated(v.Type())
 	if n == nil {
@@ -208,11 +209,13 @@ func (p *Plan) unmarshal(c Codec, body []byte, v reflect.Value) *fault {
 	if f != nil {
 		return f
 	}
-	tried := n.generated && body[0] != 0xc0 && n.cost.most(len(body), seen) <= memory
-	if tried {
+	if !tried && n.generated && body[0] != 0xc0 && n.cost.most(len(body), seen) <= memory {
 		if unmarshalGenerated(body, v) {
 			return nil
 		}
+		tried = true
+	}
+	if tried {
 		memory -= failure
 	}
 	d, ok := p.decoders.Get().(*decoder)
