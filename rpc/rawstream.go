@@ -67,8 +67,8 @@ func (s *RawStream) Instance() string { return s.instance }
 func (s *RawStream) Codec() codec.Codec { return s.codec }
 
 // Send sends one message, of at most MaxBody bytes. It waits while the peer has
-// as many messages waiting as it takes, until the stream ends. After a good end
-// the error is io.EOF.
+// as many messages waiting as it takes, until the stream ends. One that could not
+// be sent may show in the next Send or Recv. After a good end the error is io.EOF.
 func (s *RawStream) Send(c codec.Codec, body []byte) error {
 	if refusal := s.refusal.Load(); refusal != nil {
 		return refusal

@@ -25,7 +25,9 @@ type Stream[In, Out any] struct {
 }
 
 // Send sends one message and waits while the peer has as many waiting as it
-// takes. After a good end of the stream the error is io.EOF.
+// takes. Messages that follow one another quickly may leave together, so that one
+// which could not be sent shows in the next Send or Recv. After a good end of the
+// stream the error is io.EOF.
 func (s *Stream[In, Out]) Send(m *Out) error {
 	buf := s.buffers.get()
 	defer s.buffers.put(buf)

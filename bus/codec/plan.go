@@ -106,8 +106,8 @@ func (p *Plan) Marshal(c Codec, v any) ([]byte, error) {
 // extended slice, for who copies it anyway and keeps a buffer. dst is as good as before if there is an
 // error.
 func (p *Plan) Append(dst []byte, c Codec, v any) ([]byte, error) {
+	var body []byte
 	var f *fault
-	body := dst
 	switch c {
 	case JSON:
 		body, f = p.appendJSON(dst, v)
