@@ -399,6 +399,8 @@ var limits = []struct{ table, row, dir, name, unit string }{
 	{"streams and large bodies of mbus in Go", "frames of the smallest window", "rpc/pipe", "leastFrames", ""},
 	{"streams and large bodies of mbus in Go", "bytes of the smallest window", "rpc/pipe", "leastWindow", "bytes"},
 	{"streams and large bodies of mbus in Go", "bytes of a data frame", "rpc/pipe", "Fragment", "bytes"},
+	{"streams and large bodies of mbus in Go", "messages of a stream-batch", "bus/wire", "MaxStreamBatch", ""},
+	{"streams and large bodies of mbus in Go", "bytes of a stream-batch, lengths included", "bus/wire", "MaxStreamBatchBytes", "bytes"},
 	{"streams and large bodies of mbus in Go", "silence before a ping", "rpc/pipe", "Idle", "time"},
 	{"streams and large bodies of mbus in Go", "streams open in one instance", "rpc", "defaultStreams", ""},
 	{"streams and large bodies of mbus in Go", "body of a request or an answer in one message", "rpc", "defaultChunkAbove", "bytes"},

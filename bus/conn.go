@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,7 +37,7 @@ type Conn struct {
 
 	mu      sync.Mutex
 	changed chan struct{}
-	shared  map[any]any
+	shared  sync.Map // written under mu
 }
 
 // Connect connects to the bus. Without Config.FailFast it tries until ctx ends
@@ -55,7 +56,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	c := &Conn{
 		id: nuid.Next(), cfg: cfg, log: cfg.Logger,
-		closed: make(chan struct{}), closing: newEnding(), changed: make(chan struct{}), shared: make(map[any]any),
+		closed: make(chan struct{}), closing: newEnding(), changed: make(chan struct{}),
 	}
 	c.mux = newMux(cfg.inboxPrefix()+"."+c.id+".", cfg.MaxCalls)
 	for i := range c.lanes {
@@ -229,12 +230,15 @@ func (c *Conn) Logger() zerolog.Logger { return c.log }
 // connection. A key is an unexported type of the package, so a connection
 // holds one for each package that asks.
 func (c *Conn) Shared(key any, make func() any) any {
+	if value, ok := c.shared.Load(key); ok {
+		return value
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	value, ok := c.shared[key]
+	value, ok := c.shared.Load(key)
 	if !ok {
 		value = make()
-		c.shared[key] = value
+		c.shared.Store(key, value)
 	}
 	return value
 }
@@ -272,6 +276,22 @@ func (c *Conn) Flush(ctx context.Context) error {
 		return c.sendError(err, "")
 	}
 	return nil
+}
+
+// settleTries bounds how often Settle looks.
+const settleTries = 16
+
+// Settle lets other goroutines run until what was published before is with the
+// operating system, or for a little while. Who gathers small messages does it
+// meanwhile: they would wait for the same write.
+func (c *Conn) Settle() {
+	for range settleTries {
+		runtime.Gosched()
+		// NATS writes under the lock that this takes.
+		if n, err := c.nc.Buffered(); n == 0 || err != nil {
+			return
+		}
+	}
 }
 
 func (c *Conn) disconnected(err error) {

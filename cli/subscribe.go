@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"github.com/mbus-dev/mbus/bus/codec"
 	"github.com/mbus-dev/mbus/bus/wire"
 )
 
@@ -18,7 +19,7 @@ type subscribeCommand struct {
 	Topic     string `arg:"" help:"Topic, or a pattern: * stands for one part, > at the end for all that follow."`
 	Group     string `placeholder:"NAME" help:"Share the events with all others who subscribe with this group: each event goes to one of them."`
 	Count     int    `placeholder:"N" help:"End after this many events."`
-	JSONLines bool   `name:"json-lines" help:"Print one JSON object per event: topic, time, headers and data. --output json does the same."`
+	JSONLines bool   `name:"json-lines" help:"Print one JSON object per event: topic, time, headers and data; msgpack is shown as JSON. --output json does the same."`
 }
 
 // Help explains what the one-line summary cannot.
@@ -95,8 +96,8 @@ func (p *eventPrinter) print(m *nats.Msg) {
 }
 
 // An eventLine is an event in the output of --json-lines. Data is the event's
-// JSON, or a string if it is text of another kind; Base64 is for what is
-// neither.
+// JSON, that of the same meaning if it is msgpack, or a string if it is text of
+// another kind; Base64 is for what is none of these.
 type eventLine struct {
 	Topic   string              `json:"topic"`
 	Time    string              `json:"time"`
@@ -107,7 +108,10 @@ type eventLine struct {
 
 func newEventLine(m *nats.Msg, now time.Time) eventLine {
 	line := eventLine{Topic: m.Subject, Time: stamp(now), Headers: m.Header}
+	text, translated := fromMsgpack(m)
 	switch {
+	case translated:
+		line.Data = json.RawMessage(text)
 	case json.Valid(m.Data) && utf8.Valid(m.Data):
 		line.Data = json.RawMessage(m.Data)
 	case utf8.Valid(m.Data):
@@ -116,6 +120,16 @@ func newEventLine(m *nats.Msg, now time.Time) eventLine {
 		line.Base64 = base64.StdEncoding.EncodeToString(m.Data)
 	}
 	return line
+}
+
+// fromMsgpack is the JSON of an event that is msgpack: by its Content-Type, or
+// without one by its first byte.
+func fromMsgpack(m *nats.Msg) (text []byte, ok bool) {
+	if c, err := codec.OfEvent(m.Header.Get(wire.HeaderContentType), m.Data); err != nil || c != codec.Msgpack || len(m.Data) == 0 {
+		return nil, false
+	}
+	text, err := codec.Transcode(codec.Msgpack, codec.JSON, m.Data)
+	return text, err == nil
 }
 
 // stamp is a moment as the JSON output has it: RFC 3339 with milliseconds.

@@ -21,9 +21,13 @@
 //	part          meaning                                   absent means
 //	subject       the topic                                 -
 //	body          the value, encoded                        the zero value
-//	Content-Type  application/json, application/msgpack,    application/json
+//	Content-Type  application/json, application/msgpack,    see below
 //	              application/protobuf or
 //	              application/octet-stream
+//
+// Without a Content-Type the body is JSON, unless its first byte is one with
+// which no JSON text begins: 0x80 or higher, but for 0xEF. Then it is
+// MessagePack, so that maps, arrays and strings of it need no header.
 //
 // A topic has at most 255 bytes and no empty part between its dots. Its first
 // part is not "mbus", and begins with neither "$" nor "_". In a pattern "*"

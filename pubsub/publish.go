@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"context"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 
@@ -17,10 +18,13 @@ type publishing struct {
 	codec   codec.Codec
 	header  nats.Header
 	confirm bool
+	body    []byte // encoded, where that is needed
+	topic   string // the last one that was checked
 }
 
-// WithCodec encodes the event with c, and names it in the Content-Type header,
-// instead of JSON.
+// WithCodec encodes the event with c instead of JSON, and names it in the
+// Content-Type header where a reader could not tell: MessagePack goes without a
+// header unless it begins as JSON might, which the numbers 0 to 127 and -17 do.
 func WithCodec(c codec.Codec) PublishOption {
 	return func(p *publishing) { p.codec = c }
 }
@@ -37,39 +41,62 @@ func WithConfirm() PublishOption {
 	return func(p *publishing) { p.confirm = true }
 }
 
-func collect(opts []PublishOption) publishing {
-	if len(opts) == 0 {
-		return publishing{codec: codec.JSON} // without an allocation
-	}
-	p := &publishing{codec: codec.JSON}
-	for _, opt := range opts {
-		opt(p)
-	}
-	return *p
+// A publisher is what all events of a connection share.
+type publisher struct {
+	planned sync.Once
+	plan    *codec.Plan
+	headers [codec.Raw + 1]nats.Header // Content-Type of each codec; only read
+	kept    sync.Pool                  // NATS copies what it publishes, so a body is free again at once
 }
 
-// name adds the Content-Type of the event.
-func (p *publishing) name(conn *bus.Conn) {
-	if p.header != nil || !p.codec.Valid() {
-		p.set(wire.HeaderContentType, p.codec.ContentType())
-		return
-	}
-	// A header costs as much as the rest of an event. Where it is the only one,
-	// all events of the connection share it.
-	shared := conn.Shared(headersKey{}, func() any {
-		var all headers
+type publisherKey struct{}
+
+func publisherOf(conn *bus.Conn) *publisher {
+	p := conn.Shared(publisherKey{}, func() any {
+		p := new(publisher)
 		for c := codec.JSON; c.Valid(); c++ {
-			all[c] = nats.Header{wire.HeaderContentType: {c.ContentType()}}
+			p.headers[c] = nats.Header{wire.HeaderContentType: {c.ContentType()}}
 		}
-		return &all
-	})
-	p.header = shared.(*headers)[p.codec]
+		return p
+	}).(*publisher)
+	p.planned.Do(func() { p.plan = codec.PlanOf(conn) })
+	return p
 }
 
-type headersKey struct{}
+// maxKept bounds the body that is kept for the next event.
+const maxKept = 64 << 10
 
-// headers are the Content-Type headers of all codecs. They are only read.
-type headers [codec.Raw + 1]nats.Header
+func (p *publisher) begin(opts []PublishOption) *publishing {
+	e, ok := p.kept.Get().(*publishing)
+	if !ok {
+		e = new(publishing)
+	}
+	e.codec = codec.JSON
+	for _, opt := range opts {
+		opt(e)
+	}
+	return e
+}
+
+func (p *publisher) end(e *publishing) {
+	if cap(e.body) <= maxKept {
+		*e = publishing{body: e.body[:0], topic: e.topic}
+		p.kept.Put(e)
+	}
+}
+
+// name adds the Content-Type of the event, if it needs one, or has headers
+// anyhow. Where it is the only one, all events share it: a header costs as much
+// as the rest of an event.
+func (p *publishing) name(by *publisher) {
+	switch {
+	case p.codec == codec.JSON:
+	case p.header != nil:
+		p.set(wire.HeaderContentType, p.codec.ContentType())
+	case p.codec.NeedsType(p.body):
+		p.header = by.headers[p.codec]
+	}
+}
 
 func (p *publishing) set(key, value string) {
 	if p.header == nil {
@@ -84,21 +111,29 @@ func (p *publishing) set(key, value string) {
 // illegal topic, internal for a value that cannot be encoded, too_large over
 // the broker's limit, unavailable with End Broker when the broker is away.
 func Publish[T any](ctx context.Context, conn *bus.Conn, topic string, value T, opts ...PublishOption) error {
-	p := collect(opts)
-	if err := wire.CheckTopic(topic); err != nil {
-		return bus.Errorf(bus.InvalidArgument, "%w", err)
-	}
-	body, verbatim := any(value).([]byte)
-	if !verbatim {
-		encoded, err := codec.PlanOf(conn).Marshal(p.codec, value)
-		if err != nil {
-			return err
+	by := publisherOf(conn)
+	p := by.begin(opts)
+	defer by.end(p)
+	if topic != p.topic || topic == "" {
+		if err := wire.CheckTopic(topic); err != nil {
+			return bus.Errorf(bus.InvalidArgument, "%w", err)
 		}
-		body = encoded
-		if p.codec != codec.JSON {
-			p.name(conn)
-		}
+		p.topic = topic
 	}
+	v := any(value)
+	if bytes, verbatim := v.([]byte); verbatim {
+		return p.publish(ctx, conn, topic, bytes)
+	}
+	encoded, err := by.plan.Append(p.body, p.codec, v)
+	if err != nil {
+		return err
+	}
+	p.body = encoded
+	p.name(by)
+	return p.publish(ctx, conn, topic, encoded)
+}
+
+func (p *publishing) publish(ctx context.Context, conn *bus.Conn, topic string, body []byte) error {
 	if p.confirm {
 		return conn.PublishConfirmed(ctx, topic, "", p.header, body)
 	}

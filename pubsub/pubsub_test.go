@@ -80,10 +80,20 @@ func TestEventIsItsBody(t *testing.T) {
 		publish(t, conn, "user.json", user{ID: "1", Name: "John"})
 		publish(t, conn, "user.raw", []byte("as it is"))
 		publish(t, conn, "user.msgpack", user{ID: "1"}, pubsub.WithCodec(codec.Msgpack), pubsub.WithHeader("K", "v"))
+		publish(t, conn, "user.bare", user{ID: "1"}, pubsub.WithCodec(codec.Msgpack))
+		publish(t, conn, "user.text", "1", pubsub.WithCodec(codec.Msgpack))
+		publish(t, conn, "user.128", 128, pubsub.WithCodec(codec.Msgpack))
+		publish(t, conn, "user.7", 7, pubsub.WithCodec(codec.Msgpack))    // a digit, as JSON has it
+		publish(t, conn, "user.17", -17, pubsub.WithCodec(codec.Msgpack)) // a byte order mark
 		for _, want := range []struct{ topic, body, contentType string }{
 			{"user.json", `{"id":"1","name":"John"}`, ""},
 			{"user.raw", "as it is", ""},
 			{"user.msgpack", "\x81\xa2id\xa11", "application/msgpack"},
+			{"user.bare", "\x81\xa2id\xa11", ""},
+			{"user.text", "\xa11", ""},
+			{"user.128", "\xcc\x80", ""},
+			{"user.7", "\x07", "application/msgpack"},
+			{"user.17", "\xef", "application/msgpack"},
 		} {
 			m, err := sub.NextMsgWithContext(bustest.Context(t))
 			if err != nil {
@@ -112,7 +122,10 @@ func TestEveryCodecIsUnderstood(t *testing.T) {
 		if err := conn.NATS().Publish("user.c", []byte(`{"id":"3"}`)); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"1", "2", "3"} {
+		if err := conn.NATS().Publish("user.d", []byte("\x81\xa2id\xa14")); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"1", "2", "3", "4"} {
 			if e := <-got; e.Value.ID != want {
 				t.Errorf("got %+v, want id %s", e, want)
 			}
@@ -122,13 +135,13 @@ func TestEveryCodecIsUnderstood(t *testing.T) {
 		}
 		publish(t, conn, "user.bad", []byte("\xdd\xff\xff\xff\xff"), pubsub.WithHeader("Content-Type", "application/msgpack"))
 		publish(t, conn, "user.bad", []byte("{}"), pubsub.WithHeader("Content-Type", "text/html"))
-		publish(t, conn, "user.good", user{ID: "4"})
-		if e := <-got; e.Value.ID != "4" {
+		publish(t, conn, "user.good", user{ID: "5"})
+		if e := <-got; e.Value.ID != "5" {
 			t.Errorf("after bad events: got %+v", e)
 		}
 		synctest.Wait()
-		if stats := s.Stats(); stats.Invalid != 4 || stats.Received != 4 {
-			t.Errorf("got %+v, want 4 invalid and 4 received", stats)
+		if stats := s.Stats(); stats.Invalid != 4 || stats.Received != 5 {
+			t.Errorf("got %+v, want 4 invalid and 5 received", stats)
 		}
 	})
 }

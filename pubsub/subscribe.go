@@ -109,10 +109,10 @@ var errInvalid = errors.New("cannot decode the event")
 // Subscribe makes a subscription to a topic or a pattern; it receives once it
 // is started, by [bus.Run] or Start.
 func Subscribe[T any](conn *bus.Conn, pattern string, handler Handler[T], opts ...SubscribeOption) *Subscription {
-	plan := codec.PlanOf(conn)
+	decoder := codec.DecoderOf[T](codec.PlanOf(conn))
 	return newSubscription(conn, pattern, opts, func(ctx context.Context, m *nats.Msg) error {
 		e := Event[T]{Topic: m.Subject, Header: m.Header, Body: m.Data}
-		if err := decode(plan, m, &e.Value); err != nil {
+		if err := decode(decoder, m, &e.Value); err != nil {
 			return fmt.Errorf("%w: %w", errInvalid, err)
 		}
 		return handler(ctx, &e)
@@ -156,16 +156,20 @@ func newSubscription(conn *bus.Conn, pattern string, opts []SubscribeOption, han
 	return s
 }
 
-func decode[T any](plan *codec.Plan, m *nats.Msg, value *T) error {
+func decode[T any](decoder func(codec.Codec, []byte, *T) error, m *nats.Msg, value *T) error {
 	if raw, ok := any(value).(*[]byte); ok {
 		*raw = m.Data
 		return nil
 	}
-	c, err := codec.Parse(m.Header.Get(wire.HeaderContentType))
+	named := ""
+	if len(m.Header) > 0 {
+		named = m.Header.Get(wire.HeaderContentType)
+	}
+	c, err := codec.OfEvent(named, m.Data)
 	if err != nil {
 		return err
 	}
-	return plan.Unmarshal(c, m.Data, value)
+	return decoder(c, m.Data, value)
 }
 
 // Start subscribes and returns once the broker knows of it. The error is a

@@ -55,12 +55,16 @@ type shape struct {
 
 // decode reads the body of a request into what in points to.
 func (s *Server) decode(req *Request, in any, shape shape) error {
-	c, body, plan := req.Codec, req.Body, shape.requestPlan
+	return s.decodeBody(req.Method, req.Codec, req.Body, in, shape)
+}
+
+func (s *Server) decodeBody(method string, c codec.Codec, body []byte, in any, shape shape) error {
+	plan := shape.requestPlan
 	switch {
 	case plan == codec.Raw:
 		c = codec.Raw // who asks for bytes gets them as they are
 	case c == codec.Raw:
-		return refusedCodec(c, req.Method)
+		return refusedCodec(c, method)
 	case c == codec.Msgpack && (plan != codec.Msgpack || shape.strict || shape.checker != nil):
 		// msgpack cannot carry the type, or cannot tell which field it does
 		// not know; and a schema is of JSON.
@@ -82,7 +86,7 @@ func (s *Server) decode(req *Request, in any, shape shape) error {
 		return err
 	}
 	if shape.strict && c == codec.JSON && plan != codec.Protobuf && len(body) > 0 {
-		return knownFields(body, in, req.Method)
+		return knownFields(body, in, method)
 	}
 	return nil
 }
@@ -105,18 +109,23 @@ func knownFields(body []byte, in any, method string) error {
 // encode writes an answer in the codec of the request where its type can be
 // carried so, else in JSON. Bytes stay bytes.
 func (s *Server) encode(req *Request, out any, plan codec.Codec) (*Response, error) {
-	c := req.Codec
-	switch {
-	case plan == codec.Raw:
-		c = codec.Raw
-	case c != plan:
-		c = codec.JSON
-	}
+	c := answerCodec(req, plan)
 	body, err := s.plan.Marshal(c, out)
 	if err != nil {
 		return nil, unencodable(err, req.Method)
 	}
 	return &Response{Codec: c, Body: body}, nil
+}
+
+// answerCodec is the codec of an answer whose type has this plan.
+func answerCodec(req *Request, plan codec.Codec) codec.Codec {
+	switch {
+	case plan == codec.Raw:
+		return codec.Raw
+	case req.Codec != plan:
+		return codec.JSON
+	}
+	return plan
 }
 
 func refusedCodec(c codec.Codec, method string) error {

@@ -92,16 +92,18 @@ func (s *Server) addStream(method, kind string, f streamHandler, shape shape, op
 // newServerSide makes the typed stream of a handler.
 func newServerSide[In, Out any](s *Server, raw *RawStream, req *Request, shape shape) *Stream[In, Out] {
 	return &Stream[In, Out]{
-		raw: raw,
+		raw:     raw,
+		buffers: &s.buffers,
 		decode: func(c codec.Codec, body []byte, m *In) error {
 			return s.decodeMessage(raw, req, c, body, m, shape)
 		},
-		encode: func(m *Out) (codec.Codec, []byte, error) {
-			res, err := s.encode(req, m, shape.answerPlan)
+		encode: func(dst []byte, m *Out) (codec.Codec, []byte, error) {
+			k := answerCodec(req, shape.answerPlan)
+			body, err := appendMessage(s.plan, dst, k, m)
 			if err != nil {
-				return 0, nil, err
+				return 0, nil, unencodable(err, req.Method)
 			}
-			return res.Codec, res.Body, nil
+			return k, body, nil
 		},
 	}
 }

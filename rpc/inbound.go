@@ -38,8 +38,9 @@ type inbound struct {
 // An opened is what the first frame of a stream, or of a request in parts, says.
 type opened struct {
 	wire.Open
-	size int           // of the request
-	link *serverStream // that brings it
+	size    int           // of the request
+	link    *serverStream // that brings it
+	batches bool          // the caller reads several messages in one frame
 }
 
 // receive takes a message that asks for the endpoint. It runs on the goroutine
@@ -231,7 +232,7 @@ func (c *inbound) parseOpen(f *wire.Frame) error {
 	case len(open.Message) > pipe.Fragment:
 		return bus.Errorf(bus.TooLarge, "the first message of a stream may have %d bytes with its opening, not %d", pipe.Fragment, len(open.Message))
 	}
-	c.opened = &opened{Open: open}
+	c.opened = &opened{Open: open, batches: metaOf(f.Meta, wire.MetaStreamBatch) == wire.StreamBatchVersion}
 	return nil
 }
 

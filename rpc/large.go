@@ -89,6 +89,7 @@ func metaOf(meta []wire.Pair, key string) string {
 // it may send. hold may be nil.
 func newPipe(conn *bus.Conn, maxBody int, hold func(int) bool, send func(*wire.Frame) error, over func()) *pipe.Pipe {
 	return pipe.New(pipe.Config{
-		Send: send, Budget: &streamsOf(conn).budget, Fragment: fragment(conn), MaxMessage: maxBody, Hold: hold, Ended: over,
+		Send: send, Settle: conn.Settle, Ended: over, Budget: &streamsOf(conn).budget,
+		Fragment: fragment(conn), MaxMessage: maxBody, Hold: hold,
 	})
 }

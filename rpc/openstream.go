@@ -27,14 +27,15 @@ func OpenStream[In, Out any](ctx context.Context, c *Client, service, method str
 		return nil, err
 	}
 	return &Stream[In, Out]{
-		raw:    raw,
-		decode: messageDecoder[In](c, in),
-		encode: func(m *Out) (codec.Codec, []byte, error) {
+		raw:     raw,
+		buffers: &c.buffers,
+		decode:  messageDecoder[In](c, in),
+		encode: func(dst []byte, m *Out) (codec.Codec, []byte, error) {
 			k := req.Codec
 			if out == codec.Raw {
 				k = codec.Raw
 			}
-			body, err := c.plan.Marshal(k, m)
+			body, err := appendMessage(c.plan, dst, k, m)
 			return k, body, err
 		},
 	}, nil
@@ -108,6 +109,14 @@ func streamCodec(in, out codec.Codec) codec.Codec {
 		return codec.Msgpack
 	}
 	return codec.JSON
+}
+
+// appendMessage encodes a message of a stream, into dst unless it is bytes.
+func appendMessage(plan *codec.Plan, dst []byte, k codec.Codec, m any) ([]byte, error) {
+	if k == codec.Raw {
+		return plan.Marshal(k, m)
+	}
+	return plan.Append(dst, k, m)
 }
 
 func messageDecoder[T any](c *Client, plan codec.Codec) func(codec.Codec, []byte, *T) error {

@@ -34,6 +34,7 @@ type RawStream struct {
 type flow interface {
 	Send(ctx context.Context, codec uint8, data []byte) error
 	Recv(ctx context.Context) (codec uint8, data []byte, err error)
+	Peek(ctx context.Context) (codec uint8, data []byte, err error)
 	Half(meta []wire.Pair) error
 	Trailer() []wire.Pair
 }
@@ -66,8 +67,8 @@ func (s *RawStream) Instance() string { return s.instance }
 func (s *RawStream) Codec() codec.Codec { return s.codec }
 
 // Send sends one message, of at most MaxBody bytes. It waits while the peer has
-// as many messages waiting as it takes, until the stream ends. After a good end
-// the error is io.EOF.
+// as many messages waiting as it takes, until the stream ends. One that could not
+// be sent may show in the next Send or Recv. After a good end the error is io.EOF.
 func (s *RawStream) Send(c codec.Codec, body []byte) error {
 	if refusal := s.refusal.Load(); refusal != nil {
 		return refusal
@@ -81,7 +82,18 @@ func (s *RawStream) Recv() (codec.Codec, []byte, error) {
 	if refusal := s.refusal.Load(); refusal != nil {
 		return 0, nil, refusal
 	}
-	c, body, err := s.flow.Recv(s.ctx)
+	return s.received(s.flow.Recv(s.ctx))
+}
+
+// peek is Recv for who decodes the body at once.
+func (s *RawStream) peek() (codec.Codec, []byte, error) {
+	if refusal := s.refusal.Load(); refusal != nil {
+		return 0, nil, refusal
+	}
+	return s.received(s.flow.Peek(s.ctx))
+}
+
+func (s *RawStream) received(c uint8, body []byte, err error) (codec.Codec, []byte, error) {
 	if err != nil {
 		return 0, nil, s.explain(err)
 	}

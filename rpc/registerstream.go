@@ -100,7 +100,7 @@ func registerRequests(s *Server, method string, f reflect.Value, opts []HandleOp
 		open := RequestFrom(ctx)
 		all := reflect.MakeFunc(messages, func(args []reflect.Value) []reflect.Value {
 			for {
-				c, body, err := raw.Recv()
+				c, body, err := raw.peek()
 				if err == io.EOF { //nolint:errorlint // it is never wrapped
 					return nil
 				}
@@ -126,13 +126,6 @@ func registerRequests(s *Server, method string, f reflect.Value, opts []HandleOp
 		}
 		return s.sendTo(raw, open, answer.Interface(), shape.answerPlan)
 	}, shape, opts)
-}
-
-// withBody is the request that opened a stream, with one of its messages.
-func withBody(open *Request, c codec.Codec, body []byte) *Request {
-	one := *open
-	one.Codec, one.Body = c, body
-	return &one
 }
 
 func (s *Server) sendTo(raw *RawStream, open *Request, m any, plan codec.Codec) error {

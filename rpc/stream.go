@@ -18,17 +18,25 @@ import (
 // The caller of a stream must bring it to an end: receive up to an error, Close
 // it, or end its context. A handler ends it by returning.
 type Stream[In, Out any] struct {
-	raw    *RawStream
-	decode func(codec.Codec, []byte, *In) error
-	encode func(*Out) (codec.Codec, []byte, error)
+	raw     *RawStream
+	buffers *buffers // of the side
+	decode  func(codec.Codec, []byte, *In) error
+	encode  func(dst []byte, m *Out) (codec.Codec, []byte, error) // nothing keeps what it appends to dst
 }
 
 // Send sends one message and waits while the peer has as many waiting as it
-// takes. After a good end of the stream the error is io.EOF.
+// takes. Messages that follow one another quickly may leave together, so that one
+// which could not be sent shows in the next Send or Recv. After a good end of the
+// stream the error is io.EOF.
 func (s *Stream[In, Out]) Send(m *Out) error {
-	c, body, err := s.encode(m)
+	buf := s.buffers.get()
+	defer s.buffers.put(buf)
+	c, body, err := s.encode(buf.b, m)
 	if err != nil {
 		return s.raw.explain(err)
+	}
+	if c != codec.Raw { // bytes are sent from where they lie
+		buf.b = body
 	}
 	return s.raw.Send(c, body)
 }
@@ -37,7 +45,7 @@ func (s *Stream[In, Out]) Send(m *Out) error {
 // the stream failed. A message that cannot be decoded is an error, and the
 // stream goes on, unless the service validates: see [Validate].
 func (s *Stream[In, Out]) Recv() (*In, error) {
-	c, body, err := s.raw.Recv()
+	c, body, err := s.raw.peek()
 	if err != nil {
 		return nil, err
 	}

@@ -145,6 +145,8 @@ func (c *Client) openOnce(ctx, life context.Context, giveUp func(), p *peer, req
 			return nil, failure
 		}
 		pairs = append(pairs[:len(pairs):len(pairs)], sizeMeta(len(o.body)))
+	} else {
+		pairs = append(pairs[:len(pairs):len(pairs)], readsBatches)
 	}
 	s := &clientStream{client: c, req: req, seq: c.seq.Add(1), call: o.call, answered: make(chan struct{}), life: life, giveUp: giveUp}
 	s.line, err = c.conn.ExpectFrom(subject, s.receive, s.unheard)
@@ -326,6 +328,9 @@ func (s *clientStream) answer(m *nats.Msg) {
 	}
 	s.line.Move(m.Reply)
 	streamsOf(s.client.conn).leadsTo(s.pipe, s.req.Service, a.ID)
+	if !s.call && metaOf(f.Meta, wire.MetaStreamBatch) == wire.StreamBatchVersion {
+		s.pipe.Gather()
+	}
 	s.pipe.Widen(a.Window)
 }
 

@@ -99,6 +99,9 @@ func (p *plainFlow) Recv(context.Context) (uint8, []byte, error) {
 	return uint8(p.call.request.Codec), p.call.request.Body, nil
 }
 
+// Peek is Recv.
+func (p *plainFlow) Peek(ctx context.Context) (uint8, []byte, error) { return p.Recv(ctx) }
+
 // Half does nothing: the caller hears of the end alone.
 func (p *plainFlow) Half([]wire.Pair) error { return nil }
 

@@ -13,6 +13,10 @@ import (
 // sweepEvery is how often the streams of a connection are looked at.
 const sweepEvery = time.Second
 
+// readsBatches says, with the opening of a stream and its acceptance, that several
+// messages may come in one frame.
+var readsBatches = wire.Pair{Key: wire.MetaStreamBatch, Value: wire.StreamBatchVersion}
+
 // streams are the open streams of one connection, of both sides: they share
 // its window and one timer.
 type streams struct {

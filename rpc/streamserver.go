@@ -74,7 +74,7 @@ func (s *Server) receiveUplink(m *nats.Msg) {
 		return
 	}
 	// A stream that is over. Who still asks for it is told.
-	if t := wire.TypeOf(m.Data); (t == wire.FramePing || t == wire.FrameData) && wire.ReplyAllowed(m.Reply) {
+	if t := wire.TypeOf(m.Data); (t == wire.FramePing || t == wire.FrameData || t == wire.FrameStreamBatch) && wire.ReplyAllowed(m.Reply) {
 		e := bus.Errorf(bus.Unavailable, "%s does not know the stream", s.named())
 		f := wire.Frame{Type: wire.FrameCancel, Payload: e.AppendFrame(nil, 0)}
 		_ = s.conn.Publish(s.life, m.Reply, "", nil, wire.AppendFrame(nil, &f)) // it asks again
@@ -168,6 +168,9 @@ func (c *inbound) newServerStream(ctx context.Context, end context.CancelCauseFu
 		open = c.opened.Open
 	}
 	s.open(open)
+	if c.opened != nil && c.opened.batches {
+		s.pipe.Gather()
+	}
 	if open.First {
 		s.pipe.First(uint8(c.request.Codec), open.Message)
 	}
@@ -288,7 +291,7 @@ func (c *inbound) connect(ctx *streamContext, end context.CancelCauseFunc) (func
 	}
 	s := c.newServerStream(ctx, end)
 	raw.flow = s.pipe
-	if err := s.accept(c.seq, s.pipe.Grant(), nil); err != nil {
+	if err := s.accept(c.seq, s.pipe.Grant(), []wire.Pair{readsBatches}); err != nil {
 		return nil, err
 	}
 	return func(failure *bus.Error) {

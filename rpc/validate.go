@@ -98,7 +98,7 @@ func invalid(problems []schema.Problem) *bus.Error {
 // decodeMessage reads one message of a stream as decode does. Where messages
 // are validated, one that is not right ends the stream.
 func (s *Server) decodeMessage(raw *RawStream, open *Request, c codec.Codec, body []byte, in any, shape shape) error {
-	err := s.decode(withBody(open, c, body), in, shape)
+	err := s.decodeBody(open.Method, c, body, in, shape)
 	if err != nil && shape.checker != nil {
 		raw.refuse(bus.AsError(err))
 	}

@@ -18,6 +18,7 @@ type decoder struct {
 	off    int
 	seen   census
 	memory int64 // what may still be allocated
+	tried  bool  // the generated method of the whole body has failed
 }
 
 // head reads the next head.

@@ -53,6 +53,13 @@ func guardMsgpack(data []byte) (census, *fault) {
 	if len(data) > math.MaxInt32 {
 		return census{}, faultf(0, "it is over 2 GiB")
 	}
+	if seen, ok := guardFlat(data); ok {
+		return seen, nil
+	}
+	return walkMsgpack(data)
+}
+
+func walkMsgpack(data []byte) (census, *fault) {
 	w := msgpackWalk{data: data}
 	w.keys.data = data
 	off := 0
@@ -196,13 +203,8 @@ func (w *msgpackWalk) done() {
 func checkContent(h head, content []byte, off int) *fault {
 	switch h.kind {
 	case kindStr:
-		for _, c := range content {
-			if c >= utf8.RuneSelf {
-				if !utf8.Valid(content) {
-					return faultf(off, "a string is not valid UTF-8")
-				}
-				break
-			}
+		if !utf8.Valid(content) {
+			return faultf(off, "a string is not valid UTF-8")
 		}
 	case kindExt:
 		if h.bits != timeExt {

@@ -1,7 +1,6 @@
 package codec
 
 import (
-	"bytes"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -82,34 +81,50 @@ func (p *Plan) node(t reflect.Type) *node {
 	return n
 }
 
+// generated gives the node of t if it is known to have generated methods, which no protobuf message
+// has.
+func (p *Plan) generated(t reflect.Type) *node {
+	if n, ok := p.nodes.Load(t); ok && n.(*node).generated {
+		return n.(*node)
+	}
+	return nil
+}
+
 // Marshal encodes v in c. The error is internal and names the type if v cannot be encoded, and
 // unimplemented if values of its type do not exist in c: Protobuf carries protobuf messages only, Raw
 // carries []byte only. JSON and Msgpack carry everything that encoding/json does.
 func (p *Plan) Marshal(c Codec, v any) ([]byte, error) {
+	if c == Raw {
+		if bytes, ok := rawOf(v); ok {
+			return bytes, nil
+		}
+	}
+	return p.Append(nil, c, v)
+}
+
+// Append is Marshal into what dst has room for: it appends the encoding to dst and returns the
+// extended slice, for who copies it anyway and keeps a buffer. dst is as good as before if there is an
+// error.
+func (p *Plan) Append(dst []byte, c Codec, v any) ([]byte, error) {
 	var body []byte
 	var f *fault
 	switch c {
 	case JSON:
-		body, f = p.marshalJSON(v)
+		body, f = p.appendJSON(dst, v)
 	case Msgpack:
-		body, f = p.marshalMsgpack(v)
+		body, f = p.appendMsgpack(dst, v)
 	case Protobuf:
 		m, ok := protoOf(v)
 		if !ok {
 			return nil, wrongCodec(c, v)
 		}
-		body, f = marshalProto(m)
+		body, f = appendProto(dst, m)
 	case Raw:
-		switch v := v.(type) {
-		case []byte:
-			return v, nil
-		case *[]byte:
-			if v != nil {
-				return *v, nil
-			}
-			return nil, nil
+		bytes, ok := rawOf(v)
+		if !ok {
+			return nil, wrongCodec(c, v)
 		}
-		return nil, wrongCodec(c, v)
+		return append(dst, bytes...), nil
 	default:
 		return nil, wrongCodec(c, v)
 	}
@@ -121,6 +136,20 @@ func (p *Plan) Marshal(c Codec, v any) ([]byte, error) {
 		return nil, bus.Errorf(bus.Internal, "a %T cannot be sent as %s%s: %s", v, c, where, f.text)
 	}
 	return body, nil
+}
+
+// rawOf gives the bytes that v is, or points to.
+func rawOf(v any) ([]byte, bool) {
+	switch v := v.(type) {
+	case []byte:
+		return v, true
+	case *[]byte:
+		if v != nil {
+			return *v, true
+		}
+		return nil, true
+	}
+	return nil, false
 }
 
 // Unmarshal decodes body, which came from outside in c, into the zero value that v points to. The
@@ -140,7 +169,7 @@ func (p *Plan) Unmarshal(c Codec, body []byte, v any) error {
 	switch c {
 	case JSON, Msgpack:
 		if len(body) > 0 {
-			f = p.unmarshal(c, body, rv)
+			f = p.unmarshal(c, body, rv, false)
 		}
 	case Protobuf:
 		m, ok := protoMessage(rv)
@@ -163,12 +192,16 @@ func (p *Plan) Unmarshal(c Codec, body []byte, v any) error {
 	return nil
 }
 
-func (p *Plan) unmarshal(c Codec, body []byte, v reflect.Value) *fault {
+// unmarshal decodes a body that is not empty; tried says that the generated method has failed.
+func (p *Plan) unmarshal(c Codec, body []byte, v reflect.Value, tried bool) *fault {
 	memory := memoryFor(len(body))
-	if m, ok := protoMessage(v); ok {
-		return unmarshalProtoJSON(c, body, m, memory)
+	n := p.generated(v.Type())
+	if n == nil {
+		if m, ok := protoMessage(v); ok {
+			return unmarshalProtoJSON(c, body, m, memory)
+		}
+		n = p.node(v.Type())
 	}
-	n := p.node(v.Type())
 	if c == JSON {
 		return n.unmarshalJSON(body, v, memory)
 	}
@@ -176,21 +209,31 @@ func (p *Plan) unmarshal(c Codec, body []byte, v reflect.Value) *fault {
 	if f != nil {
 		return f
 	}
+	if !tried && n.generated && body[0] != 0xc0 && n.cost.most(len(body), seen) <= memory {
+		if unmarshalGenerated(body, v) {
+			return nil
+		}
+		tried = true
+	}
+	if tried {
+		memory -= failure
+	}
 	d, ok := p.decoders.Get().(*decoder)
 	if !ok {
 		d = new(decoder)
 	}
-	*d = decoder{data: body, seen: seen, memory: memory}
+	*d = decoder{data: body, seen: seen, memory: memory, tried: tried}
 	f = n.dec(d, v)
 	*d = decoder{}
 	p.decoders.Put(d)
 	return f
 }
 
-// marshalJSON encodes v as JSON: as protobuf defines it for a message, by encoding/json otherwise.
-func (p *Plan) marshalJSON(v any) ([]byte, *fault) {
+// appendJSON encodes v as JSON: as protobuf defines it for a message, by encoding/json otherwise.
+func (p *Plan) appendJSON(dst []byte, v any) ([]byte, *fault) {
 	if m, ok := protoOf(v); ok {
-		return marshalProtoJSON(m)
+		text, f := marshalProtoJSON(m)
+		return append(dst, text...), f
 	}
 	w, ok := p.writers.Get().(*jsonWriter)
 	if !ok {
@@ -200,32 +243,38 @@ func (p *Plan) marshalJSON(v any) ([]byte, *fault) {
 	if f != nil { // the writer may be in any state
 		return nil, f
 	}
-	text = bytes.Clone(text)
+	dst = append(dst, text...)
 	if w.buf.Cap() <= maxKept {
 		p.writers.Put(w)
 	}
-	return text, nil
+	return dst, nil
 }
 
-// marshalMsgpack encodes v as MessagePack.
-func (p *Plan) marshalMsgpack(v any) ([]byte, *fault) {
+// appendMsgpack encodes v as MessagePack.
+func (p *Plan) appendMsgpack(dst []byte, v any) ([]byte, *fault) {
+	if t := reflect.TypeOf(v); t != nil && t.Kind() == reflect.Pointer && p.generated(t.Elem()) != nil && !reflect.ValueOf(v).IsNil() {
+		if body := appendGenerated(dst, v); body != nil {
+			return body, nil
+		}
+	}
 	if m, ok := protoOf(v); ok {
 		text, f := marshalProtoJSON(m)
 		if f != nil {
 			return nil, f
 		}
-		return jsonToMsgpack(text)
+		body, f := jsonToMsgpack(text)
+		return append(dst, body...), f
 	}
 	rv := reflect.ValueOf(v)
 	for hops := 0; rv.Kind() == reflect.Pointer && !rv.IsNil() && hops < maxLinks; hops++ {
 		rv = rv.Elem()
 	}
 	if !rv.IsValid() || rv.Kind() == reflect.Pointer && rv.IsNil() {
-		return []byte{0xc0}, nil
+		return append(dst, 0xc0), nil
 	}
 	n := p.node(rv.Type())
 	if n.generated {
-		if body := generatedBody(rv); body != nil {
+		if body := generatedBody(dst, rv); body != nil {
 			return body, nil
 		}
 	}
@@ -237,12 +286,12 @@ func (p *Plan) marshalMsgpack(v any) ([]byte, *fault) {
 	if f != nil {
 		return nil, f
 	}
-	body = bytes.Clone(body)
+	dst = append(dst, body...)
 	if e.buf.Cap() <= maxKept {
 		clear(e.names[:cap(e.names)])
 		p.encoders.Put(e)
 	}
-	return body, nil
+	return dst, nil
 }
 
 func wrongCodec(c Codec, v any) *bus.Error {

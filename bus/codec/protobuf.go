@@ -45,8 +45,8 @@ func protoOf(v any) (proto.Message, bool) {
 	return nil, false
 }
 
-func marshalProto(m proto.Message) ([]byte, *fault) {
-	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+func appendProto(dst []byte, m proto.Message) ([]byte, *fault) {
+	body, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(dst, m)
 	if err != nil {
 		return nil, faultf(-1, "%s", protoText(err))
 	}

@@ -65,6 +65,7 @@
 //	byte 0    | 1                    | 0xC1
 //	byte 1    | 1                    | version: 1
 //	byte 2    | 1                    | type: 1 call 2 reply 3 error 4 open 5 accept 6 data 7 credit 8 half 9 end 10 cancel 11 ping 12 pong 13 batch
+//	          |                      | 14 stream-batch
 //	byte 3    | 1                    | flags: 0x01 metadata, 0x02 timeout, 0x04 more; the other bits are 0
 //	codec     | 1                    | 0 none 1 JSON 2 msgpack 3 protobuf 4 raw
 //	seq       | uvarint              | 64 bits

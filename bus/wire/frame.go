@@ -48,6 +48,8 @@ const (
 	FramePing   FrameType = 11 // are you there
 	FramePong   FrameType = 12 // yes
 	FrameBatch  FrameType = 13 // several frames in one message
+
+	FrameStreamBatch FrameType = 14 // several messages of a stream
 )
 
 // String is the name of the type in lower case, "type(n)" for an unknown one.
@@ -79,6 +81,8 @@ func (t FrameType) String() string {
 		return "pong"
 	case FrameBatch:
 		return "batch"
+	case FrameStreamBatch:
+		return "stream-batch"
 	}
 	return fmt.Sprintf("type(%d)", uint8(t))
 }
@@ -250,7 +254,7 @@ func ParseFrame(b []byte) (Frame, error) {
 		return f, fmt.Errorf("%w %d, want %d", ErrVersion, head.version, Version)
 	case head.frameType == FrameError:
 		return Frame{}, fmt.Errorf("%w: an error frame, which has a layout of its own", ErrFrame)
-	case head.frameType < FrameCall || head.frameType > FrameBatch:
+	case head.frameType < FrameCall || head.frameType > FrameStreamBatch:
 		return Frame{}, fmt.Errorf("%w: unknown type %d", ErrFrame, head.frameType)
 	case head.flags&^flagsKnown != 0:
 		return Frame{}, fmt.Errorf("%w: unknown flags 0x%02x", ErrFrame, head.flags&^flagsKnown)

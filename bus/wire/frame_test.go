@@ -74,7 +74,7 @@ func TestParseFrameRefusesBrokenFrames(t *testing.T) {
 		{"c1010100018000", "invalid frame: the sequence is longer than need be"},
 		{"c101010001ffffffffffffffffff02", "invalid frame: the sequence does not fit 64 bits"},
 		{"c101000001" + "00", "invalid frame: unknown type 0"},
-		{"c1010e0001" + "00", "invalid frame: unknown type 14"},
+		{"c1010f0001" + "00", "invalid frame: unknown type 15"},
 		{"c101030001" + "00", "invalid frame: an error frame, which has a layout of its own"},
 		{"c101010801" + "00", "invalid frame: unknown flags 0x08"},
 		{"c10101ff01" + "00", "invalid frame: unknown flags 0xf8"},
@@ -239,9 +239,9 @@ func TestCheckMetaAgreesWithParseFrame(t *testing.T) {
 }
 
 func TestFrameTypeNames(t *testing.T) {
-	want := "type(0) call reply error open accept data credit half end cancel ping pong batch type(14)"
+	want := "type(0) call reply error open accept data credit half end cancel ping pong batch stream-batch type(15)"
 	var names []string
-	for n := range wire.FrameType(15) {
+	for n := range wire.FrameType(16) {
 		names = append(names, n.String())
 	}
 	if got := strings.Join(names, " "); got != want {

@@ -63,6 +63,8 @@ func TestGoldenFrames(t *testing.T) {
 		{Type: wire.FramePing, Seq: 8},
 		{Type: wire.FramePong, Seq: 8},
 		{Type: wire.FrameBatch, Seq: 9, Payload: []byte{0}},
+		{Type: wire.FrameOpen, Seq: 1, Codec: wire.CodecMsgpack, Meta: []wire.Pair{{wire.MetaStreamBatch, wire.StreamBatchVersion}}, Payload: wire.AppendOpen(nil, &wire.Open{Window: wire.Credit{Seq: 1024, Bytes: 1 << 20}})},
+		{Type: wire.FrameStreamBatch, Seq: 3, Codec: wire.CodecJSON, Payload: wire.AppendStreamBatch(wire.AppendStreamBatch(nil, []byte(`{"n":3}`)), []byte(`{"n":4}`))},
 	} {
 		fmt.Fprintf(&b, "%s\n\t%s more=%t seq=%d codec=%d timeout=%s meta=%q payload=%q\n",
 			hex.EncodeToString(wire.AppendFrame(nil, &f)), f.Type, f.More, f.Seq, f.Codec, f.Timeout, f.Meta, f.Payload)
@@ -166,7 +168,7 @@ func TestTheNormativeTablesNameEveryHeaderSubjectAndType(t *testing.T) {
 		"mbus.rpc.<svc>.<Method>", "mbus.node.<svc>.<id>.<Method>", "mbus.stream.<svc>.<id>.<sid>", wire.ProbeSubject(""), wire.PaceSubject,
 		wire.CancelSubject("<conn>"), `"` + wire.Queue + `"`, fmt.Sprintf("0x%X", wire.Magic), fmt.Sprintf("version: %d", wire.Version),
 	}
-	for n := wire.FrameCall; n <= wire.FrameBatch; n++ {
+	for n := wire.FrameCall; n <= wire.FrameStreamBatch; n++ {
 		words = append(words, fmt.Sprintf("%d %s", n, n))
 	}
 	for _, word := range words {

@@ -96,6 +96,7 @@ func streamParsers() map[string]func([]byte) ([]byte, error) {
 		"accept": func(b []byte) ([]byte, error) { v, err := wire.ParseAccept(b); return wire.AppendAccept(nil, &v), err },
 		"credit": func(b []byte) ([]byte, error) { v, err := wire.ParseCredit(b); return wire.AppendCredit(nil, v), err },
 		"ping":   func(b []byte) ([]byte, error) { v, err := wire.ParsePing(b); return wire.AppendPing(nil, &v), err },
+		"batch":  func(b []byte) ([]byte, error) { v, err := readBatch(b); return writeBatch(v...), err },
 	}
 }
 
@@ -111,6 +112,7 @@ func FuzzStream(f *testing.F) {
 		f.Add(wire.AppendPing(nil, &p))
 		f.Add(wire.AppendCredit(nil, p.Window))
 	}
+	f.Add(writeBatch([]byte("one"), nil, bytes.Repeat([]byte("x"), 300)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for what, parse := range streamParsers() {
 			again, err := parse(b)

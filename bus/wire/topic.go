@@ -53,6 +53,9 @@ func checkSubject(what, s string, wildcards bool) error {
 	if len(s) > MaxTopicBytes {
 		return fmt.Errorf("%s %s: %d bytes, at most %d are allowed", what, quote(s), len(s), MaxTopicBytes)
 	}
+	if plainSubject(s) {
+		return nil
+	}
 	if !utf8.ValidString(s) {
 		return fmt.Errorf("%s %s: not valid UTF-8", what, quote(s))
 	}
@@ -77,6 +80,19 @@ func checkSubject(what, s string, wildcards bool) error {
 		}
 	}
 	return nil
+}
+
+// plainSubject tells, for the subjects that most are, that nothing is wrong with one: printable ASCII without wildcards.
+func plainSubject(s string) bool {
+	before := byte('.')
+	for i := range len(s) {
+		c := s[i]
+		if c <= ' ' || c >= 0x7f || c == '*' || c == '>' || c == '.' && before == '.' {
+			return false
+		}
+		before = c
+	}
+	return before != '.'
 }
 
 func wildcardError(what, s, token string, wildcards bool) error {

@@ -142,6 +142,8 @@ func (e *event) json() []byte {
 	}
 	if c := e.header["Content-Type"]; len(c) > 0 {
 		out.ContentType = c[0]
+	} else if c, err := codec.OfEvent("", e.body); err == nil && c != codec.JSON {
+		out.ContentType = c.ContentType()
 	}
 	line, err := json.Marshal(out)
 	if err != nil {

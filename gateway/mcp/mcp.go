@@ -204,7 +204,9 @@ func (s *Server) refresh(ctx context.Context) {
 // add offers a tool. The library panics on a schema that it does not like, and
 // schemas come from anybody: such a tool takes any object.
 func (s *Server) add(tool *sdk.Tool, t target) {
-	handle := func(ctx context.Context, req *sdk.CallToolRequest) (*sdk.CallToolResult, error) { return s.call(ctx, req, t) }
+	handle := func(ctx context.Context, req *sdk.CallToolRequest) (*sdk.CallToolResult, error) {
+		return s.call(ctx, req, t)
+	}
 	defer func() {
 		if recover() == nil {
 			return

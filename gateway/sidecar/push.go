@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/codec"
 	"github.com/mbus-dev/mbus/gateway"
 )
 
@@ -225,7 +226,7 @@ func (p *push) post(m *nats.Msg, try int) error {
 		}
 	}
 	setHeaders(r.Header, meta)
-	r.Header.Set("Content-Type", cmp.Or(m.Header.Get("Content-Type"), "application/json"))
+	r.Header.Set("Content-Type", contentType(m))
 	r.Header.Set("User-Agent", "mbus-sidecar")
 	r.Header.Set(headerTopic, m.Subject)
 	r.Header.Set(headerSubscription, p.def.Name)
@@ -242,4 +243,15 @@ func (p *push) post(m *nats.Msg, try int) error {
 		p.app.unreachable()
 	}
 	return err
+}
+
+// contentType is that of an event, which needs no header for JSON and msgpack.
+func contentType(m *nats.Msg) string {
+	if said := m.Header.Get("Content-Type"); said != "" {
+		return said
+	}
+	if c, err := codec.OfEvent("", m.Data); err == nil {
+		return c.ContentType()
+	}
+	return codec.JSON.ContentType()
 }

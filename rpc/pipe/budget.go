@@ -1,6 +1,7 @@
 package pipe
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/mbus-dev/mbus/bus/wire"
@@ -23,7 +24,24 @@ const (
 // A Budget shares the window of one connection among its pipes, so that what all
 // their peers may send at once fits what the connection can hold. Each has 4
 // frames and 4 KiB, however many they are.
-type Budget struct{ pipes atomic.Int64 }
+type Budget struct {
+	pipes   atomic.Int64
+	buffers sync.Pool // for messages that gather
+}
+
+// buffer returns an empty buffer with room for what may gather.
+func (b *Budget) buffer() []byte {
+	if kept, ok := b.buffers.Get().(*[]byte); ok {
+		return *kept
+	}
+	return nil
+}
+
+// keep takes a buffer back.
+func (b *Budget) keep(buffer []byte) {
+	buffer = buffer[:0]
+	b.buffers.Put(&buffer)
+}
 
 // Open returns the number of open pipes.
 func (b *Budget) Open() int { return int(b.pipes.Load()) }

@@ -15,6 +15,8 @@ func (p *Pipe) Deliver(f *wire.Frame) {
 	switch f.Type {
 	case wire.FrameData:
 		failure = p.data(f)
+	case wire.FrameStreamBatch:
+		failure = p.batch(f)
 	case wire.FrameCredit:
 		c, err := wire.ParseCredit(f.Payload)
 		if err != nil {
@@ -59,19 +61,49 @@ func (p *Pipe) hear(do func() *bus.Error) *bus.Error {
 func (p *Pipe) data(f *wire.Frame) *bus.Error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.ends.heard, p.ends.pings = time.Now(), 0
+	defer wake(p.readable)
+	return p.arrive(f.Seq, part{codec: f.Codec, more: f.More, data: f.Payload})
+}
+
+// batch takes several messages, which wake the reader once.
+func (p *Pipe) batch(f *wire.Frame) *bus.Error {
+	if f.More {
+		return byPeer(bus.Errorf(bus.InvalidArgument, "a frame of type %s with the flag more", f.Type))
+	}
+	n, err := wire.CheckStreamBatch(f.Payload)
+	if err != nil {
+		return broken(f, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ends.heard, p.ends.pings = time.Now(), 0
+	defer wake(p.readable)
+	rest := f.Payload
+	for i := range n {
+		one := part{codec: f.Codec, shared: true}
+		one.data, rest = wire.NextStreamBatch(rest)
+		if failure := p.arrive(f.Seq+uint64(i), one); failure != nil {
+			return failure
+		}
+	}
+	return nil
+}
+
+// arrive takes one part in its turn. p.mu is held.
+func (p *Pipe) arrive(seq uint64, one part) *bus.Error {
 	i := &p.in
 	switch {
-	case p.ends.over, f.Seq <= i.seq:
+	case p.ends.over, seq <= i.seq:
 		return nil // over, or seen already
-	case f.Seq != i.seq+1:
-		return lost("number %d came after %d", f.Seq, i.seq)
+	case seq != i.seq+1:
+		return lost("number %d came after %d", seq, i.seq)
 	case i.half:
 		return byPeer(bus.Errorf(bus.InvalidArgument, "a message after the peer said that there are no more"))
-	case f.Seq > i.edge.Seq, i.bytes >= i.edge.Bytes, len(f.Payload) > Fragment:
+	case seq > i.edge.Seq, i.bytes >= i.edge.Bytes, len(one.data) > Fragment:
 		return byPeer(bus.Errorf(bus.ResourceExhausted, "the peer sends more than it was allowed"))
 	}
-	p.ends.heard, p.ends.pings = time.Now(), 0
-	p.accept(part{f.Codec, f.More, f.Payload})
+	p.accept(one)
 	return nil
 }
 

@@ -21,6 +21,15 @@
 // together, so a message may be larger than the window; its own bound is
 // Config.MaxMessage.
 //
+// # Messages together
+//
+// Where the peer reads them, small messages that are sent while the one before
+// them is on its way go in one frame; see Pipe.Gather. Each of them takes a frame
+// and its bytes of the window, and Send waits as it does without. It returns when
+// its message has its place; that what has gathered cannot be sent ends the pipe,
+// which the next Send and Recv tell. Nothing gathers behind a sender that waits,
+// or a side that has ended.
+//
 // # Loss
 //
 // DATA frames are numbered from 1 without a gap. A number that comes again is

@@ -26,6 +26,9 @@ type Config struct {
 	// called from several goroutines at once, DATA, HALF and END frames excepted,
 	// and under no lock of the pipe but that of its senders.
 	Send func(*wire.Frame) error
+	// Settle, if not nil, returns once what Send was given before is on its way
+	// to the broker, or soon after. Messages gather meanwhile; see Gather.
+	Settle func()
 	// Budget is that of the connection.
 	Budget *Budget
 	// Fragment is the most payload bytes of a DATA frame sent, for a broker with
@@ -44,8 +47,10 @@ type Config struct {
 // A Pipe is one side of a stream. Its methods may be called from any goroutine;
 // one goroutine at a time sends, and one receives.
 type Pipe struct {
-	cfg     Config
-	sending sync.Mutex // holds messages together
+	cfg        Config
+	sending    sync.Mutex // holds messages together
+	publishing sync.Mutex // holds DATA frames in order
+	seeing     sync.WaitGroup
 
 	mu   sync.Mutex
 	out  outgoing
@@ -65,6 +70,7 @@ type outgoing struct {
 	edge  wire.Credit // where the peer's word ends
 	half  bool        // no more is sent
 	last  *wire.Frame // the HALF that said so
+	wait  gathered
 }
 
 // incoming is what the peer sends.
@@ -79,9 +85,10 @@ type incoming struct {
 }
 
 type part struct {
-	codec uint8
-	more  bool
-	data  []byte
+	codec  uint8
+	more   bool
+	shared bool // data is a part of what came with others
+	data   []byte
 }
 
 // ends is how the pipe is over.

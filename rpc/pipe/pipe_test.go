@@ -112,88 +112,126 @@ func ended() context.Context {
 // A stream neither loses nor doubles nor reorders a message, whatever the link
 // does; where the link loses nothing, every message arrives.
 func TestModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		p := newPair()
-		now := ended()
-		var sent, got, lost int
-		var over error
-		recv := func(t *rapid.T) {
-			_, data, err := p.b.Recv(now)
-			switch {
-			case errors.Is(err, bus.Canceled):
-			case err != nil:
-				over = err
-			default:
-				got++
-				if n, _, _ := bytes.Cut(data, []byte(" ")); string(n) != fmt.Sprint(got) {
-					t.Fatalf("message %q came as number %d", n, got)
+	rapid.Check(t, func(t *rapid.T) { model(t, newPair(), func() {}) })
+}
+
+// noDeadline hides the deadline of a test, which has none in a bubble.
+type noDeadline struct{ testing.TB }
+
+// The same where messages gather, and leave when it pleases the link.
+func TestModelOfMessagesThatGather(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rapid.Check(noDeadline{t}, func(t *rapid.T) {
+			p := new(pair)
+			letGo, stop := make(chan struct{}), make(chan struct{})
+			defer close(stop)
+			p.a = pipe.New(pipe.Config{Send: p.ab.send, Budget: &p.budget, MaxMessage: maxMessage, Settle: func() {
+				select {
+				case <-letGo:
+				case <-stop:
 				}
+			}})
+			p.b = pipe.New(pipe.Config{Send: p.ba.send, Budget: &p.budget, MaxMessage: maxMessage})
+			p.a.Gather()
+			p.a.Widen(p.b.Grant())
+			p.b.Widen(p.a.Grant())
+			model(t, p, func() {
+				select {
+				case letGo <- struct{}{}:
+				default:
+				}
+				synctest.Wait()
+			})
+		})
+	})
+}
+
+// model checks p; settled lets messages go that have gathered.
+func model(t *rapid.T, p *pair, settled func()) {
+	now := ended()
+	var sent, got, lost int
+	var over error
+	recv := func(t *rapid.T) {
+		_, data, err := p.b.Recv(now)
+		switch {
+		case errors.Is(err, bus.Canceled):
+		case err != nil:
+			over = err
+		default:
+			got++
+			if n, _, _ := bytes.Cut(data, []byte(" ")); string(n) != fmt.Sprint(got) {
+				t.Fatalf("message %q came as number %d", n, got)
 			}
 		}
-		t.Repeat(map[string]func(*rapid.T){
-			"": func(t *rapid.T) {
-				if got > sent {
-					t.Fatalf("%d of %d messages came", got, sent)
-				}
-			},
-			"send": func(t *rapid.T) {
-				size := rapid.SampledFrom([]int{0, 10, 5000, pipe.Fragment - 10}).Draw(t, "size")
-				body := append(fmt.Appendf(nil, "%d ", sent+1), make([]byte, size)...)
-				err := p.a.Send(now, wire.CodecRaw, body)
-				if err == nil {
-					sent++
-				} else if !errors.Is(err, bus.Canceled) && lost == 0 {
-					t.Fatalf("send: %v", err)
-				}
-			},
-			"recv": recv,
-			"deliver": func(t *rapid.T) {
-				if b := p.ab.next(); b != nil {
-					deliver(t, p.b, b)
-				}
-			},
-			"answer": func(t *rapid.T) {
-				if b := p.ba.next(); b != nil {
-					deliver(t, p.a, b)
-				}
-			},
-			"double": func(t *rapid.T) {
-				if b := p.ab.next(); b != nil {
-					deliver(t, p.b, b)
-					deliver(t, p.b, b)
-				}
-			},
-			"lose": func(t *rapid.T) {
-				if b := p.ab.next(); b != nil && wire.TypeOf(b) == wire.FrameData {
-					lost++
-				}
-			},
-			"forget a credit": func(t *rapid.T) {
-				if b := p.ba.next(); b != nil && wire.TypeOf(b) != wire.FrameCredit {
-					deliver(t, p.a, b)
-				}
-			},
-			"ask": func(*rapid.T) { p.a.Ask(); p.b.Ask() },
-		})
-		// The link is sound from here on: a last question repairs lost credit.
-		p.b.Ask()
-		p.settle(t)
-		for range 2 * sent {
-			recv(t)
-			p.settle(t)
-		}
-		if err := p.a.Half(nil); err != nil && lost == 0 {
-			t.Fatal(err)
-		}
-		p.settle(t)
-		recv(t)
-		switch {
-		case lost == 0 && (got != sent || !errors.Is(over, io.EOF)):
-			t.Fatalf("%d of %d messages came and the end was %v, though nothing was lost", got, sent, over)
-		case lost > 0 && !errors.Is(over, bus.DataLoss):
-			t.Fatalf("%d frames were lost, and the stream ended with %v", lost, over)
-		}
+	}
+	t.Repeat(map[string]func(*rapid.T){
+		"": func(t *rapid.T) {
+			if got > sent {
+				t.Fatalf("%d of %d messages came", got, sent)
+			}
+		},
+		"send": func(t *rapid.T) {
+			size := rapid.SampledFrom([]int{0, 10, 5000, pipe.Fragment - 10}).Draw(t, "size")
+			body := append(fmt.Appendf(nil, "%d ", sent+1), make([]byte, size)...)
+			err := p.a.Send(now, wire.CodecRaw, body)
+			if err == nil {
+				sent++
+			} else if !errors.Is(err, bus.Canceled) && lost == 0 {
+				t.Fatalf("send: %v", err)
+			}
+		},
+		"recv": recv,
+		"deliver": func(t *rapid.T) {
+			if b := p.ab.next(); b != nil {
+				deliver(t, p.b, b)
+			}
+		},
+		"answer": func(t *rapid.T) {
+			if b := p.ba.next(); b != nil {
+				deliver(t, p.a, b)
+			}
+		},
+		"double": func(t *rapid.T) {
+			if b := p.ab.next(); b != nil {
+				deliver(t, p.b, b)
+				deliver(t, p.b, b)
+			}
+		},
+		"lose": func(t *rapid.T) {
+			switch b := p.ab.next(); wire.TypeOf(b) {
+			case wire.FrameData, wire.FrameStreamBatch:
+				lost++
+			}
+		},
+		"forget a credit": func(t *rapid.T) {
+			if b := p.ba.next(); b != nil && wire.TypeOf(b) != wire.FrameCredit {
+				deliver(t, p.a, b)
+			}
+		},
+		"ask":    func(*rapid.T) { p.a.Ask(); p.b.Ask() },
+		"settle": func(*rapid.T) { settled() },
 	})
+	// The link is sound from here on: a last question repairs lost credit.
+	p.b.Ask()
+	p.settle(t)
+	for range 2 * sent {
+		recv(t)
+		settled()
+		p.settle(t)
+	}
+	if err := p.a.Half(nil); err != nil && lost == 0 {
+		t.Fatal(err)
+	}
+	p.settle(t)
+	for range sent - got + 1 {
+		recv(t)
+	}
+	switch {
+	case lost == 0 && (got != sent || !errors.Is(over, io.EOF)):
+		t.Fatalf("%d of %d messages came and the end was %v, though nothing was lost", got, sent, over)
+	case lost > 0 && !errors.Is(over, bus.DataLoss):
+		t.Fatalf("%d frames were lost, and the stream ended with %v", lost, over)
+	}
 }
 
 func TestASenderWaitsForItsReader(t *testing.T) {

@@ -1,6 +1,7 @@
 package pipe
 
 import (
+	"bytes"
 	"context"
 	"io"
 
@@ -18,6 +19,21 @@ func (p *Pipe) Recv(ctx context.Context) (codec uint8, data []byte, err error) {
 // RecvSized is Recv for a message whose size the peer has said, -1 if it has not:
 // it spares most of the growing of a buffer. A longer message is data_loss.
 func (p *Pipe) RecvSized(ctx context.Context, size int) (codec uint8, data []byte, err error) {
+	codec, data, shared, err := p.recv(ctx, size)
+	if shared {
+		data = bytes.Clone(data) // 32 KiB may hang on a single byte
+	}
+	return codec, data, err
+}
+
+// Peek is Recv for who reads the message at once and keeps none of its bytes: it
+// may share them with other messages.
+func (p *Pipe) Peek(ctx context.Context) (codec uint8, data []byte, err error) {
+	codec, data, _, err = p.recv(ctx, -1)
+	return codec, data, err
+}
+
+func (p *Pipe) recv(ctx context.Context, size int) (codec uint8, data []byte, shared bool, err error) {
 	held := 0
 	if p.cfg.Hold != nil {
 		defer func() { p.cfg.Hold(-held) }()
@@ -29,22 +45,22 @@ func (p *Pipe) RecvSized(ctx context.Context, size int) (codec uint8, data []byt
 			if data != nil {
 				err = p.torn(err)
 			}
-			return 0, nil, err
+			return 0, nil, false, err
 		}
 		codec, whole = one.codec, !one.more
 		need := len(data) + len(one.data)
 		if failure := p.tooLong(need, size); failure != nil {
 			p.Cancel(failure)
-			return 0, nil, failure
+			return 0, nil, false, failure
 		}
 		if whole && data == nil {
-			return codec, one.data, nil
+			return codec, one.data, one.shared, nil
 		}
 		if p.cfg.Hold != nil {
 			if !p.cfg.Hold(len(one.data)) {
 				failure := bus.Errorf(bus.ResourceExhausted, "too many bytes of messages wait for the rest of them here")
 				p.Cancel(failure)
-				return 0, nil, failure
+				return 0, nil, false, failure
 			}
 			held += len(one.data)
 		}
@@ -53,7 +69,7 @@ func (p *Pipe) RecvSized(ctx context.Context, size int) (codec uint8, data []byt
 		}
 		data = append(data, one.data...)
 	}
-	return codec, data, nil
+	return codec, data, false, nil
 }
 
 // tooLong says what is wrong with a message that has n bytes so far.
@@ -161,6 +177,7 @@ func (p *Pipe) First(codec uint8, data []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.accept(part{codec: codec, data: data})
+	wake(p.readable)
 }
 
 // PeerHalf notes that the peer sends nothing after the opening.
@@ -181,5 +198,4 @@ func (p *Pipe) accept(one part) {
 		i.head = 0
 	}
 	i.queue = append(i.queue, one)
-	wake(p.readable)
 }

@@ -22,55 +22,94 @@ func (p *Pipe) Send(ctx context.Context, codec uint8, data []byte) error {
 	p.sending.Lock()
 	defer p.sending.Unlock()
 	for begun := false; ; begun = true {
-		n, seq, err := p.reserve(ctx, len(data))
-		if err != nil {
-			if begun {
-				p.stopSending()
-			}
+		n, seq, next, err := p.reserve(ctx, codec, data, begun)
+		switch {
+		case err != nil && begun:
+			p.stopSending()
 			return err
+		case err != nil || next == joined:
+			return err
+		case next == full:
+			return p.flush()
 		}
 		f := wire.Frame{Type: wire.FrameData, Seq: seq, Codec: codec, More: n < len(data), Payload: data[:n]}
-		if err := p.cfg.Send(&f); err != nil {
-			failure := bus.AsError(err)
-			p.Fail(failure)
-			return failure
+		if err := p.direct(&f); err != nil {
+			return err
 		}
-		p.isOut(seq)
+		if next == leads {
+			p.seeing.Go(p.see)
+		}
 		if data = data[n:]; len(data) == 0 {
 			return nil
 		}
 	}
 }
 
-// reserve waits until a part of n bytes or fewer may be sent, and takes the
-// credit for it.
-func (p *Pipe) reserve(ctx context.Context, n int) (int, uint64, error) {
+// direct sends a frame that waits for no other, behind what is on its way.
+func (p *Pipe) direct(f *wire.Frame) error {
+	p.publishing.Lock()
+	defer p.publishing.Unlock()
+	return p.publish(f, f.Seq)
+}
+
+// What becomes of a part that may be sent.
+type step int
+
+const (
+	alone  step = iota // it goes out by itself
+	leads              // it goes out by itself, and others may gather behind it
+	joined             // it waits with others
+	full               // it was the last that could wait with them
+)
+
+// reserve waits until the rest of a message, or a part of it, may be sent, and
+// takes the credit for it.
+func (p *Pipe) reserve(ctx context.Context, codec uint8, data []byte, begun bool) (n int, seq uint64, next step, err error) {
 	for {
 		over := ctx.Err() // read first: the end of the pipe may be what ended it
 		p.mu.Lock()
 		o := &p.out
+		g := &o.wait
+		credit := o.seq < o.edge.Seq && o.bytes < o.edge.Bytes
+		small := g.ok && !begun && len(data) <= maxGathered
 		switch {
 		case p.ends.over:
 			failure := p.ends.failure
 			p.mu.Unlock()
 			if failure != nil {
-				return 0, 0, failure
+				return 0, 0, 0, failure
 			}
-			return 0, 0, io.EOF
+			return 0, 0, 0, io.EOF
 		case o.half:
 			p.mu.Unlock()
-			return 0, 0, bus.Errorf(bus.Conflict, "a message after the end of sending")
-		case o.seq < o.edge.Seq && o.bytes < o.edge.Bytes:
-			n = min(n, p.cfg.Fragment, int(max(min(o.edge.Bytes-o.bytes, Fragment), leastWindow)))
+			return 0, 0, 0, bus.Errorf(bus.Conflict, "a message after the end of sending")
+		case g.count > 0 && (!credit || !small || !g.room(codec, len(data), p.most())):
+			// Nothing waits behind a sender that waits, or out of its order.
+			p.mu.Unlock()
+			if err := p.flush(); err != nil {
+				return 0, 0, 0, err
+			}
+			continue
+		case credit:
+			n = min(len(data), p.cfg.Fragment, int(max(min(o.edge.Bytes-o.bytes, Fragment), leastWindow)))
 			o.seq++
 			o.bytes += uint64(n)
-			seq := o.seq
+			seq = o.seq
+			if small && n == len(data) {
+				if next = leads; g.busy {
+					next = joined
+					if p.add(codec, seq, data) {
+						next = full
+					}
+				}
+				g.busy = true
+			}
 			p.mu.Unlock()
-			return n, seq, nil
+			return n, seq, next, nil
 		}
 		p.mu.Unlock()
 		if over != nil {
-			return 0, 0, bus.AsError(over)
+			return 0, 0, 0, bus.AsError(over)
 		}
 		select {
 		case <-p.writable:
@@ -105,6 +144,9 @@ func (p *Pipe) Half(meta []wire.Pair) error {
 	if !ok {
 		return nil
 	}
+	if err := p.flush(); err != nil {
+		return err
+	}
 	f := &wire.Frame{Type: wire.FrameHalf, Seq: seq, Meta: meta}
 	p.mu.Lock()
 	p.out.last = f
@@ -118,6 +160,10 @@ func (p *Pipe) Half(meta []wire.Pair) error {
 func (p *Pipe) End(failure *bus.Error, trailer []wire.Pair) error {
 	p.sending.Lock()
 	defer p.sending.Unlock()
+	defer p.seeing.Wait()
+	if err := p.flush(); err != nil {
+		return err
+	}
 	p.mu.Lock()
 	over := p.ends.over
 	p.out.half = true
