@@ -144,6 +144,12 @@ type room struct {
 
 func newRoom(t testing.TB, b *bustest.Bus, change ...func(*live.Config)) *room {
 	t.Helper()
+	return newRoomFor(t, b, false, change...)
+}
+
+// newRoomFor is newRoom with a client that speaks HTTP/2, or HTTP/1.1.
+func newRoomFor(t testing.TB, b *bustest.Bus, http2 bool, change ...func(*live.Config)) *room {
+	t.Helper()
 	var cfg live.Config
 	for _, f := range change {
 		f(&cfg)
@@ -162,10 +168,14 @@ func newRoom(t testing.TB, b *bustest.Bus, change ...func(*live.Config)) *room {
 	r.live = live.New(facade, cfg)
 	t.Cleanup(func() { stop(t, r.live.Stop) })
 
-	server := &http.Server{Handler: r.routes()}
+	server := &http.Server{Handler: r.routes(), Protocols: new(http.Protocols)}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(r.listen) })
-	transport := &http.Transport{DialContext: r.listen.dial}
+	transport := &http.Transport{DialContext: r.listen.dial, Protocols: new(http.Protocols)}
+	transport.Protocols.SetHTTP1(!http2)
+	transport.Protocols.SetUnencryptedHTTP2(http2)
 	r.client = &http.Client{Transport: transport}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
