@@ -134,12 +134,13 @@ func (l *Lab) Late(ctx context.Context, stream *rpc.Stream[Text, Text]) error {
 // A room is a live.Server behind an HTTP server whose connections are pipes, so
 // that it works in virtual time.
 type room struct {
-	t      testing.TB
-	live   *live.Server
-	lab    *Lab
-	conn   *bus.Conn // the gateway's
-	client *http.Client
-	listen *pipes
+	t       testing.TB
+	handler http.Handler
+	live    *live.Server
+	lab     *Lab
+	conn    *bus.Conn // the gateway's
+	client  *http.Client
+	listen  *pipes
 }
 
 func newRoom(t testing.TB, b *bustest.Bus, change ...func(*live.Config)) *room {
@@ -168,7 +169,8 @@ func newRoomFor(t testing.TB, b *bustest.Bus, http2 bool, change ...func(*live.C
 	r.live = live.New(facade, cfg)
 	t.Cleanup(func() { stop(t, r.live.Stop) })
 
-	server := &http.Server{Handler: r.routes(), Protocols: new(http.Protocols)}
+	r.handler = r.routes()
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.handler.ServeHTTP(w, req) }), Protocols: new(http.Protocols)}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
 	var serving sync.WaitGroup
