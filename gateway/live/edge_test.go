@@ -151,3 +151,31 @@ func TestRightsAreAskedBeforeAConversation(t *testing.T) {
 		r.idle(time.Second)
 	})
 }
+
+func TestAnUploadBehindTheEdgeMayBeSlow(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		r := newRoom(t, b)
+		edge, err := gateway.NewEdge(gateway.EdgeConfig{Name: "go.micro.api", Hosts: []string{"mbus"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.handler = edge.Wrap(r.routes())
+		w, answer := r.upload(t.Context(), "Lab.Sum")
+		line := `{"i":1,"pad":"` + strings.Repeat("x", 5000) + "\"}\n"
+		for range 3 { // 15 KB in two minutes: no body of a call could be so slow
+			if _, err := w.Write([]byte(line)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(40 * time.Second)
+		}
+		_ = w.Close()
+		res := <-answer
+		if res == nil {
+			t.Fatal("no answer")
+		}
+		if got := text(t, res); res.StatusCode != 200 || got != `{"i":3}` {
+			t.Errorf("%d %s", res.StatusCode, got)
+		}
+		r.idle(time.Second)
+	})
+}
