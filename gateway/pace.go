@@ -18,10 +18,10 @@ const (
 type pacedBody struct {
 	io.ReadCloser
 	exchange *exchange
-	control *http.ResponseController
-	start   time.Time
-	read    int64
-	until   time.Time
+	control  *http.ResponseController
+	start    time.Time
+	read     int64
+	until    time.Time
 }
 
 // pace bounds the time that the body of r may take, also one that the room does

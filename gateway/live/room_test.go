@@ -2,6 +2,7 @@ package live_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -205,7 +206,7 @@ func (r *room) routes() http.Handler {
 		if q := req.URL.Query().Get("q"); q != "" {
 			body = []byte(q)
 		}
-		r.live.ServeStream(w, req, &rpc.Request{Service: lab, Method: req.PathValue("method"), Body: body})
+		r.live.ServeStream(w, req, &rpc.Request{Service: cmp.Or(req.URL.Query().Get("service"), lab), Method: req.PathValue("method"), Body: body})
 	})
 	mux.HandleFunc("/upload/{method}", func(w http.ResponseWriter, req *http.Request) {
 		r.live.ServeUpload(w, req, &rpc.Request{Service: lab, Method: req.PathValue("method")})

@@ -15,6 +15,7 @@ import (
 	"github.com/mbus-dev/mbus/bus/bustest"
 	"github.com/mbus-dev/mbus/gateway"
 	"github.com/mbus-dev/mbus/gateway/live"
+	"github.com/mbus-dev/mbus/rpc"
 )
 
 func TestAServerStreamIsNDJSONForThoseWhoDoNotSay(t *testing.T) {
@@ -316,5 +317,37 @@ func TestConversationsAreCounted(t *testing.T) {
 		if got := r.lab.calls.Load(); got != 1 {
 			t.Errorf("%d calls reached the service", got)
 		}
+	})
+}
+
+func TestStopCutsOffAStreamThatIsBeingOpened(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		r := newRoom(t, b)
+		// A service that hears of the stream late.
+		link := b.Link()
+		conn := b.Conn(t, link.Use)
+		mute := rpc.NewServer(conn, rpc.ServerConfig{Name: "go.micro.srv.mute"})
+		mute.HandleRawStream("Mute.Talk", "bidi", func(context.Context, *rpc.RawStream) error { return nil })
+		if err := mute.Start(bustest.Context(t)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { stop(t, mute.Stop) })
+		time.Sleep(time.Second)
+		link.Delay(bustest.FromBroker, 1500*time.Millisecond)
+		defer link.Heal()
+		res := make(chan struct{})
+		go func() {
+			defer close(res)
+			r.do("POST", "/stream/Mute.Talk?service=go.micro.srv.mute", "{}")
+		}()
+		time.Sleep(100 * time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		_ = r.live.Stop(ctx)
+		if took := time.Since(start); took > 250*time.Millisecond || r.live.Count() != 0 {
+			t.Errorf("after %v %d conversations are left", took, r.live.Count())
+		}
+		<-res
 	})
 }
