@@ -142,7 +142,7 @@ func TestRightsAreAskedBeforeAConversation(t *testing.T) {
 		for origin, status := range map[string]int{"https://evil.example": http.StatusForbidden, "http://mbus": http.StatusSwitchingProtocols} {
 			s := r.rawConn()
 			s.write([]byte("GET " + chat + " HTTP/1.1\r\n" + handshakeHeaders + "Authorization: " + auth + "\r\nOrigin: " + origin + "\r\n\r\n"))
-			res, err := http.ReadResponse(s.r, nil)
+			res, err := s.response(http.MethodGet)
 			if err != nil || res.StatusCode != status {
 				t.Errorf("%s: %v, %v", origin, res, err)
 			}
@@ -173,7 +173,7 @@ func TestAnUploadBehindTheEdgeMayBeSlow(t *testing.T) {
 		if res == nil {
 			t.Fatal("no answer")
 		}
-		if got := text(t, res); res.StatusCode != 200 || got != `{"i":3}` {
+		if got := text(t, res); res.StatusCode != http.StatusOK || got != `{"i":3}` {
 			t.Errorf("%d %s", res.StatusCode, got)
 		}
 		r.idle(time.Second)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net/http"
 	"testing"
 	"time"
 
@@ -58,7 +59,7 @@ func TestUploadsOverHTTP2AreAnsweredEarlyAndGivenUp(t *testing.T) {
 		if res == nil {
 			t.Fatal("no answer")
 		}
-		if got := text(t, res); res.StatusCode != 200 || got != `{"i":5}` {
+		if got := text(t, res); res.StatusCode != http.StatusOK || got != `{"i":5}` {
 			t.Errorf("%d %q", res.StatusCode, got)
 		}
 		_ = w.Close()
@@ -69,7 +70,7 @@ func TestUploadsOverHTTP2AreAnsweredEarlyAndGivenUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(61 * time.Second)
-		if res := <-answer; res == nil || res.StatusCode != 408 {
+		if res := <-answer; res == nil || res.StatusCode != http.StatusRequestTimeout {
 			t.Errorf("the answer is %v", res)
 		}
 		_ = w.Close()

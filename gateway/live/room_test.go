@@ -219,8 +219,11 @@ func (r *room) routes() http.Handler {
 	return mux
 }
 
+// An answer is a response whose body the cleanup of the test closes.
+type answer struct{ *http.Response }
+
 // do sends a request and fails the test if there is no answer.
-func (r *room) do(method, path, body string, header ...string) *http.Response {
+func (r *room) do(method, path, body string, header ...string) *answer {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(bustest.Context(r.t), method, "http://mbus"+path, strings.NewReader(body))
 	if err != nil {
@@ -234,7 +237,7 @@ func (r *room) do(method, path, body string, header ...string) *http.Response {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { _ = res.Body.Close() })
-	return res
+	return &answer{res}
 }
 
 func (r *room) idle(within time.Duration) {
@@ -244,7 +247,7 @@ func (r *room) idle(within time.Duration) {
 	})
 }
 
-func text(t testing.TB, res *http.Response) string {
+func text(t testing.TB, res *answer) string {
 	t.Helper()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {

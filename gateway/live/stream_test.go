@@ -23,7 +23,7 @@ func TestAServerStreamIsNDJSONForThoseWhoDoNotSay(t *testing.T) {
 		r := newRoom(t, b)
 		for _, accept := range []string{"", "*/*", "application/x-ndjson", "text/html, */*;q=0.1", "text/event-stream;q=0.2, application/x-ndjson"} {
 			res := r.do("POST", "/stream/Lab.Count", `{"n":3}`, "Accept", accept)
-			if got := text(t, res); res.StatusCode != 200 || got != "{\"i\":0}\n{\"i\":1}\n{\"i\":2}\n" {
+			if got := text(t, res); res.StatusCode != http.StatusOK || got != "{\"i\":0}\n{\"i\":1}\n{\"i\":2}\n" {
 				t.Errorf("Accept %q: %d %q", accept, res.StatusCode, got)
 			}
 			if got := res.Header.Get("Content-Type"); got != "application/x-ndjson" {
@@ -67,7 +67,7 @@ func TestWhatAServiceSendsHasOneFormInJSON(t *testing.T) {
 		for _, test := range tests {
 			res := r.do("POST", "/stream/Lab.Odd", fmt.Sprintf(`{"text":%q}`, test.name))
 			got := text(t, res)
-			if res.StatusCode != 200 {
+			if res.StatusCode != http.StatusOK {
 				var f gateway.Failure
 				if err := json.Unmarshal([]byte(got), &f); err != nil {
 					t.Fatal(err)
@@ -189,7 +189,7 @@ func TestAClientThatGoesCancelsTheCall(t *testing.T) {
 		r := newRoom(t, b)
 		for _, accept := range []string{"application/x-ndjson", "text/event-stream"} {
 			ctx, cancel := context.WithCancel(bustest.Context(t))
-			req, err := http.NewRequestWithContext(ctx, "GET", `http://mbus/stream/Lab.Count?q={"n":9,"every":60000}`, nil)
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, `http://mbus/stream/Lab.Count?q={"n":9,"every":60000}`, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -275,7 +275,7 @@ func TestStopTellsStreamsAndWaitsForThem(t *testing.T) {
 		}
 		r.idle(50 * time.Millisecond)
 		res := r.do("POST", "/stream/Lab.Count", `{"n":1}`)
-		if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
+		if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
 			t.Errorf("after the stop: %d, Retry-After %q", res.StatusCode, res.Header.Get("Retry-After"))
 		}
 	})
@@ -310,7 +310,7 @@ func TestConversationsAreCounted(t *testing.T) {
 				method = "GET"
 			}
 			res := r.do(method, path, `{}`)
-			if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" || !strings.Contains(text(t, res), "resource_exhausted") {
+			if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !strings.Contains(text(t, res), "resource_exhausted") {
 				t.Errorf("%s: %d, Retry-After %q", path, res.StatusCode, res.Header.Get("Retry-After"))
 			}
 		}
