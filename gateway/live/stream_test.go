@@ -198,10 +198,12 @@ func TestAClientThatGoesCancelsTheCall(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := bufio.NewReader(res.Body).ReadString('\n'); err != nil {
+			_, err = bufio.NewReader(res.Body).ReadString('\n')
+			cancel()
+			_ = res.Body.Close()
+			if err != nil {
 				t.Fatal(err)
 			}
-			cancel()
 			r.idle(50 * time.Millisecond)
 		}
 	})
