@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -48,7 +49,7 @@ func TestTopicsAreServerSentEvents(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		r := newRoom(t, b)
 		res := r.do("GET", "/events?topic=user.*&topic=error&topic=mbus-like.>&topic=error", "")
-		if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
+		if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/event-stream" {
 			t.Fatalf("%s, %v", res.Status, res.Header)
 		}
 		events, other := readSSE(res.Body), b.Conn(t)
@@ -158,7 +159,7 @@ func TestTopicsThatAreNobodysAreRefused(t *testing.T) {
 				}
 				res := r.do(method, path+test.query, "x", header...)
 				var f gateway.Failure
-				if err := json.Unmarshal([]byte(text(t, res)), &f); err != nil || res.StatusCode != 400 || f.Reason != "invalid_argument" {
+				if err := json.Unmarshal([]byte(text(t, res)), &f); err != nil || res.StatusCode != http.StatusBadRequest || f.Reason != "invalid_argument" {
 					t.Errorf("%s %s: %s %+v, %v", do, test.query, res.Status, f, err)
 				}
 				if do != "POST" && !strings.Contains(f.Detail, test.reason) {
@@ -193,7 +194,7 @@ func TestAPublishedBodyIsTheEvent(t *testing.T) {
 		time.Sleep(time.Second)
 		for _, test := range tests {
 			res := r.do("POST", "/events?topic=user.created", test.body, "Content-Type", test.kind)
-			if answer := text(t, res); res.StatusCode != 202 || answer != "" {
+			if answer := text(t, res); res.StatusCode != http.StatusAccepted || answer != "" {
 				t.Fatalf("%q: %s %s", test.kind, res.Status, answer)
 			}
 			if m := <-got; string(m.Data) != test.body || m.Header.Get("Content-Type") != test.header || len(m.Header) > 1 {
