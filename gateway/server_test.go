@@ -213,7 +213,7 @@ func TestARequestInPieces(t *testing.T) {
 	defer conn.Close()
 	for _, b := range []byte(text) {
 		if _, err := conn.Write([]byte{b}); err != nil {
-			t.Fatal(err)
+			break // the second request was refused before its body came
 		}
 	}
 	got, open := exchange(t, conn, "")
