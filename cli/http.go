@@ -33,7 +33,8 @@ type face struct {
 	pages func(path string) bool
 	// hosts are names beside those of --allow-host.
 	hosts []string
-	room  func(*gateway.Bus, *httpSetup) (http.Handler, error)
+	// room may be a bus.Runner too, and then runs before the listener.
+	room func(*gateway.Bus, *httpSetup) (http.Handler, error)
 
 	server *gateway.Server
 }
@@ -88,6 +89,9 @@ func (fs faces) runners(s *session, conn *bus.Conn) ([]bus.Runner, error) {
 		edge, err := gateway.NewEdge(f.edge(s, fs.setup))
 		if err != nil {
 			return nil, nodeError(err)
+		}
+		if r, ok := room.(bus.Runner); ok {
+			runners = append(runners, r)
 		}
 		cfg := f.config(s, fs.setup)
 		cfg.Handler = edge.Wrap(room)
