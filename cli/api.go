@@ -36,17 +36,20 @@ func (c *apiCommand) Run(ctx context.Context, s *session) error {
 
 // apiFace is the API gateway.
 func (s *session) apiFace(flags *apiFlags) *face {
+	cfg := api.Config{Namespace: s.opts.APINamespace, Handler: s.opts.APIHandler, MaxUpload: flags.MaxUpload}
 	return &face{
 		name: "api", service: "go.micro.api", flag: "--api-address",
 		address: s.opts.APIAddress, usual: "127.0.0.1:8080",
 		cors: s.opts.APICORS, corsFlag: "--api-cors",
+		check: func() error {
+			_, err := api.New(&gateway.Bus{}, cfg) // it calls nothing yet
+			return err
+		},
 		room: func(b *gateway.Bus, set *httpSetup) (http.Handler, error) {
-			talks := live.New(b, live.Config{From: "go.micro.api", Logger: s.logger()})
-			room, err := api.New(b, api.Config{
-				Namespace: s.opts.APINamespace, Handler: s.opts.APIHandler, MaxUpload: flags.MaxUpload,
-				HideAuthorization: set.tokens != nil, Live: talks, Logger: s.logger(),
-			})
-			return apiRoom{room, talks}, err
+			cfg.HideAuthorization, cfg.Logger = set.tokens != nil, s.logger()
+			cfg.Live = live.New(b, live.Config{From: "go.micro.api", Logger: s.logger()})
+			room, err := api.New(b, cfg)
+			return apiRoom{room, cfg.Live}, err
 		},
 	}
 }

@@ -33,6 +33,9 @@ type face struct {
 	pages func(path string) bool
 	// hosts are names beside those of --allow-host.
 	hosts []string
+	// check finds what is wrong with the room's options before there is a bus; nil
+	// is nothing.
+	check func() error
 	// room may be a bus.Runner too, and then runs before the listener.
 	room func(*gateway.Bus, *httpSetup) (http.Handler, error)
 
@@ -63,6 +66,11 @@ func (s *session) faces(ctx context.Context, flags *httpFlags, ownBroker bool, a
 		}
 		if _, err := gateway.NewEdge(f.edge(s, setup)); err != nil {
 			return fs, nodeError(err)
+		}
+		if f.check != nil {
+			if err := f.check(); err != nil {
+				return fs, usagef("%s", bus.AsError(err).Message)
+			}
 		}
 		fs.on = append(fs.on, f)
 	}
