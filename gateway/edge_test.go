@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net"
@@ -347,7 +348,7 @@ func TestHalfAnAnswerIsNotMadeAWholeOne(t *testing.T) {
 		}
 		func() {
 			defer func() {
-				if got := recover(); got != http.ErrAbortHandler {
+				if got, ok := recover().(error); !ok || !errors.Is(got, http.ErrAbortHandler) {
 					t.Errorf("after %v: got %v, want http.ErrAbortHandler, which cuts the connection", fault, got)
 				}
 			}()

@@ -96,7 +96,7 @@ func TestABodyHasToComeAtAMinimalRate(t *testing.T) {
 			took := time.Since(start)
 			if err != nil || res.StatusCode != test.status {
 				t.Errorf("%s: got %v, %v after %v; want %d", test.name, res, err, took, test.status)
-			} else if took < test.within || took > test.within+2*time.Second {
+			} else if _ = res.Body.Close(); took < test.within || took > test.within+2*time.Second {
 				t.Errorf("%s: after %v, want %v", test.name, took, test.within)
 			}
 			_ = conn.Close()
@@ -142,6 +142,7 @@ func TestTheTimeOfABodyIsNotThatOfTheAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer func() { _ = res.Body.Close() }()
 		if body, err := io.ReadAll(res.Body); string(body) != "late" {
 			t.Errorf("got %q, %v", body, err)
 		}
@@ -198,6 +199,7 @@ func TestAStreamMayPauseAsLongAsItLikes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer func() { _ = res.Body.Close() }()
 		lines := bufio.NewReader(res.Body)
 		for i := range 3 {
 			if line, err := lines.ReadString('\n'); line != "tick\n" {

@@ -129,7 +129,7 @@ func TestTLSServesBothProtocols(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = res.Body.Close()
-		if res.Proto != want || res.StatusCode != 200 || c.last.Load().TLS == nil {
+		if res.Proto != want || res.StatusCode != http.StatusOK || c.last.Load().TLS == nil {
 			t.Errorf("got %s %s, want %s; the room sees TLS: %v", res.Proto, res.Status, want, c.last.Load().TLS != nil)
 		}
 	}

@@ -320,11 +320,11 @@ func TestKeysOfAnIssuerThatIsAway(t *testing.T) {
 	v := started(t, server.URL)
 	raw := s.sign(map[string]any{"alg": "RS256", "kid": "rsa"}, good(time.Now()))
 	for name, wrong := range map[string]http.HandlerFunc{
-		"an error":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+		"an error":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
 		"garbage":    bytesOf([]byte("<html>")),
 		"no keys":    bytesOf([]byte(`{"keys":[]}`)),
 		"2 MiB":      bytesOf(bytes.Repeat([]byte(" "), 2<<20)),
-		"a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", 302) },
+		"a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", http.StatusFound) },
 	} {
 		a.say(wrong)
 		if _, err := v.Verify(t.Context(), raw); err != nil {
@@ -346,7 +346,7 @@ func TestKeysOfAnIssuerThatIsAway(t *testing.T) {
 
 func TestAnIssuerThatWasNeverThere(t *testing.T) {
 	a := &authority{}
-	a.say(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })
+	a.say(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	server := httptest.NewServer(a)
 	defer server.Close()
 	s := newSigners(t)
