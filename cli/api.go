@@ -44,6 +44,10 @@ func (s *session) apiFace(flags *apiFlags) *face {
 		name: "api", service: "go.micro.api", flag: "--api-address",
 		address: s.opts.APIAddress, usual: "127.0.0.1:8080",
 		cors: s.opts.APICORS, corsFlag: "--api-cors",
+		check: func() error {
+			_, err := s.apiRoom(flags, &gateway.Bus{}, &httpSetup{}) // it calls nothing yet
+			return err
+		},
 		room: func(b *gateway.Bus, set *httpSetup) (http.Handler, error) { return s.apiRoom(flags, b, set) },
 	}
 }

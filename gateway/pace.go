@@ -56,7 +56,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) && !b.exchange.streaming.Load() {
 		return n, status(http.StatusRequestTimeout, "the body comes at less than %d bytes a second", bodyMinRate)
 	}
-	if err == io.EOF && !b.until.IsZero() { //nolint:errorlint // it is never wrapped
+	if err == io.EOF && !b.until.IsZero() {
 		// What comes after the body may take its time.
 		b.until = time.Time{}
 		_ = b.control.SetReadDeadline(time.Time{}) // as in bound
