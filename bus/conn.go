@@ -31,6 +31,7 @@ type Conn struct {
 	pulse   *pulse
 	denied  denials
 	epoch   atomic.Uint64
+	limit   atomic.Int64 // the broker's on a message, in bytes
 	closed  chan struct{}
 	closing *ending
 
@@ -67,6 +68,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		return nil, err
 	}
 	c.epoch.Store(1)
+	c.limit.Store(c.nc.MaxPayload())
 	if err := c.subscribeReplies(ctx); err != nil {
 		c.nc.Close()
 		return nil, err
@@ -218,8 +220,11 @@ func (c *Conn) Changed() <-chan struct{} {
 func (c *Conn) Closed() <-chan struct{} { return c.closed }
 
 // MaxPayload is the most bytes, headers included, that the broker takes in one
-// message.
-func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
+// message, as it said when the connection was last made.
+func (c *Conn) MaxPayload() int {
+	// Every call asks, and NATS answers only between two writes to the socket.
+	return int(c.limit.Load())
+}
 
 // Logger returns the logger of the Config.
 func (c *Conn) Logger() zerolog.Logger { return c.log }
@@ -263,6 +268,7 @@ func (c *Conn) disconnected(err error) {
 
 func (c *Conn) reconnected() {
 	c.epoch.Add(1)
+	c.limit.Store(c.nc.MaxPayload())
 	c.denied.clear()
 	c.log.Info().Str("url", c.nc.ConnectedUrlRedacted()).Msg("the broker is back")
 	c.change()

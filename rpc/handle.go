@@ -112,9 +112,16 @@ func (s *Server) encode(req *Request, out any, plan codec.Codec) (*Response, err
 	case c != plan:
 		c = codec.JSON
 	}
-	body, err := s.plan.Marshal(c, out)
+	var room []byte
+	if req.room != nil {
+		room = req.room.b[:0]
+	}
+	body, err := s.plan.Append(room, c, out)
 	if err != nil {
 		return nil, unencodable(err, req.Method)
+	}
+	if req.room != nil && c != codec.Raw {
+		req.room.b = body
 	}
 	return &Response{Codec: c, Body: body}, nil
 }

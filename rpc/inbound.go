@@ -103,6 +103,9 @@ func (c *inbound) serve() {
 // finish sends what came of the call.
 func (c *inbound) finish(seq uint64) {
 	c.reply(c.res, c.failure)
+	if c.request.room != nil {
+		c.ep.srv.buffers.put(c.request.room)
+	}
 	if c.opened != nil && c.opened.link != nil {
 		c.opened.link.pipe.Close()
 	}
@@ -132,6 +135,9 @@ func (c *inbound) answer() (*Response, *bus.Error) {
 		return nil, c.ep.failed(bus.Errorf(bus.DeadlineExceeded, "the caller's time was over before %s could begin", c.ep.method))
 	}
 	c.ctx.parent, c.ctx.deadline, c.ctx.request = s.base, deadline, &c.request
+	if len(s.cfg.Middleware) == 0 { // which would own the answer
+		c.request.room = s.buffers.get()
+	}
 	if c.ctx.caller != "" {
 		c.ctx.cancels = s.cancels
 		if c.ctx.key.id = c.request.ID; c.framed {

@@ -47,7 +47,7 @@ func (s *Server) serveHere(ctx context.Context, req *Request) (*Response, *bus.E
 		return nil, nil, false
 	}
 	c := &local{ep: e, began: time.Now(), request: *req}
-	c.request.Instance = s.id
+	c.request.Instance, c.request.room = s.id, nil
 	deadline := c.began.Add(e.timeout())
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d

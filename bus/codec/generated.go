@@ -29,10 +29,10 @@ func address(v reflect.Value) any {
 	return v.Addr().Interface()
 }
 
-// generatedBody is what the generated method makes of v, or nil if that may not be sent: generated
-// code writes text that is not UTF-8 and floats that are no numbers.
-func generatedBody(v reflect.Value) []byte {
-	body, err := address(v).(msgMarshaler).MarshalMsg(nil)
+// generatedBody is what the generated method appends to the empty slice room for v, or nil if that may
+// not be sent: generated code writes text that is not UTF-8 and floats that are no numbers.
+func generatedBody(room []byte, v reflect.Value) []byte {
+	body, err := address(v).(msgMarshaler).MarshalMsg(room)
 	if err != nil {
 		return nil
 	}
@@ -43,7 +43,7 @@ func generatedBody(v reflect.Value) []byte {
 }
 
 func encodeGenerated(e *encoder, v reflect.Value) *fault {
-	if body := generatedBody(v); body != nil {
+	if body := generatedBody(nil, v); body != nil {
 		e.buf.Write(body)
 		return nil
 	}
@@ -109,7 +109,7 @@ func sameMeaning(n *node) (same bool) {
 
 func sameSample(n *node, v reflect.Value) bool {
 	text, f := newJSONWriter().write(v.Addr().Interface())
-	body := generatedBody(v)
+	body := generatedBody(nil, v)
 	if f != nil || body == nil {
 		return false
 	}

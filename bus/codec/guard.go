@@ -196,13 +196,8 @@ func (w *msgpackWalk) done() {
 func checkContent(h head, content []byte, off int) *fault {
 	switch h.kind {
 	case kindStr:
-		for _, c := range content {
-			if c >= utf8.RuneSelf {
-				if !utf8.Valid(content) {
-					return faultf(off, "a string is not valid UTF-8")
-				}
-				break
-			}
+		if !utf8.Valid(content) {
+			return faultf(off, "a string is not valid UTF-8")
 		}
 	case kindExt:
 		if h.bits != timeExt {

@@ -1,7 +1,6 @@
 package codec
 
 import (
-	"bytes"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -27,7 +26,7 @@ type Plan struct {
 }
 
 // maxKept bounds the size of a buffer that is kept for the next value.
-const maxKept = 64 << 10
+const maxKept = 512 << 10
 
 // NewPlan makes an empty plan.
 func NewPlan() *Plan { return new(Plan) }
@@ -85,14 +84,19 @@ func (p *Plan) node(t reflect.Type) *node {
 // Marshal encodes v in c. The error is internal and names the type if v cannot be encoded, and
 // unimplemented if values of its type do not exist in c: Protobuf carries protobuf messages only, Raw
 // carries []byte only. JSON and Msgpack carry everything that encoding/json does.
-func (p *Plan) Marshal(c Codec, v any) ([]byte, error) {
+func (p *Plan) Marshal(c Codec, v any) ([]byte, error) { return p.Append(nil, c, v) }
+
+// Append is Marshal into memory that the caller may have: the body is appended to
+// the empty slice room, unless it is bytes already, in Raw, which are returned as
+// they are.
+func (p *Plan) Append(room []byte, c Codec, v any) ([]byte, error) {
 	var body []byte
 	var f *fault
 	switch c {
 	case JSON:
-		body, f = p.marshalJSON(v)
+		body, f = p.marshalJSON(room, v)
 	case Msgpack:
-		body, f = p.marshalMsgpack(v)
+		body, f = p.marshalMsgpack(room, v)
 	case Protobuf:
 		m, ok := protoOf(v)
 		if !ok {
@@ -188,7 +192,7 @@ func (p *Plan) unmarshal(c Codec, body []byte, v reflect.Value) *fault {
 }
 
 // marshalJSON encodes v as JSON: as protobuf defines it for a message, by encoding/json otherwise.
-func (p *Plan) marshalJSON(v any) ([]byte, *fault) {
+func (p *Plan) marshalJSON(room []byte, v any) ([]byte, *fault) {
 	if m, ok := protoOf(v); ok {
 		return marshalProtoJSON(m)
 	}
@@ -200,7 +204,7 @@ func (p *Plan) marshalJSON(v any) ([]byte, *fault) {
 	if f != nil { // the writer may be in any state
 		return nil, f
 	}
-	text = bytes.Clone(text)
+	text = append(room, text...)
 	if w.buf.Cap() <= maxKept {
 		p.writers.Put(w)
 	}
@@ -208,7 +212,7 @@ func (p *Plan) marshalJSON(v any) ([]byte, *fault) {
 }
 
 // marshalMsgpack encodes v as MessagePack.
-func (p *Plan) marshalMsgpack(v any) ([]byte, *fault) {
+func (p *Plan) marshalMsgpack(room []byte, v any) ([]byte, *fault) {
 	if m, ok := protoOf(v); ok {
 		text, f := marshalProtoJSON(m)
 		if f != nil {
@@ -221,11 +225,11 @@ func (p *Plan) marshalMsgpack(v any) ([]byte, *fault) {
 		rv = rv.Elem()
 	}
 	if !rv.IsValid() || rv.Kind() == reflect.Pointer && rv.IsNil() {
-		return []byte{0xc0}, nil
+		return append(room, 0xc0), nil
 	}
 	n := p.node(rv.Type())
 	if n.generated {
-		if body := generatedBody(rv); body != nil {
+		if body := generatedBody(room, rv); body != nil {
 			return body, nil
 		}
 	}
@@ -237,7 +241,7 @@ func (p *Plan) marshalMsgpack(v any) ([]byte, *fault) {
 	if f != nil {
 		return nil, f
 	}
-	body = bytes.Clone(body)
+	body = append(room, body...)
 	if e.buf.Cap() <= maxKept {
 		clear(e.names[:cap(e.names)])
 		p.encoders.Put(e)
