@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,7 +32,9 @@ type Conn struct {
 	pulse   *pulse
 	denied  denials
 	epoch   atomic.Uint64
-	limit   atomic.Int64 // the broker's on a message, in bytes
+	limit   atomic.Int64        // the broker's on a message, in bytes
+	beside  atomic.Pointer[tap] // by which to send past NATS, nil while there is none
+	writers sync.WaitGroup
 	closed  chan struct{}
 	closing *ending
 
@@ -80,7 +83,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 func (c *Conn) dial(ctx context.Context) error {
 	start, said := time.Now(), time.Now().Add(-waitLogInterval)
 	for try := 1; ; try++ {
-		opts := append(c.cfg.options(ctx),
+		opts := append(c.cfg.options(ctx, func(conn net.Conn) net.Conn { return newTap(conn, c) }),
 			nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.disconnected(err) }),
 			nats.ReconnectHandler(func(*nats.Conn) { c.reconnected() }),
 			nats.ClosedHandler(func(*nats.Conn) { c.ended() }),
@@ -153,6 +156,7 @@ func (c *Conn) Close(ctx context.Context) error {
 	err := c.closing.do(ctx, c.drain)
 	c.nc.Close()
 	<-c.closed
+	c.writers.Wait()
 	c.pulse.stop()
 	for _, l := range c.lanes {
 		l.stop()

@@ -65,13 +65,13 @@ func newMux(prefix string, maxCalls int) *mux {
 	return m
 }
 
-// take returns a slot and the reply subject that leads to it.
-func (m *mux) take(use slot) (*slot, string, error) {
+// take returns a slot, whose key makes the reply subject that leads to it.
+func (m *mux) take(use slot) (*slot, error) {
 	if m.open.Add(1) > m.max {
 		m.open.Add(-1)
 		e := Errorf(ResourceExhausted, "%d calls wait for a reply already, the most this connection allows", m.max)
 		e.End, e.Retry = Refused, RetrySafe
-		return nil, "", e
+		return nil, e
 	}
 	var s *slot
 	select {
@@ -85,7 +85,7 @@ func (m *mux) take(use slot) (*slot, string, error) {
 	shard.mu.Lock()
 	shard.slots[s.key] = s
 	shard.mu.Unlock()
-	return s, m.replySubject(s.key), nil
+	return s, nil
 }
 
 // release gives a slot back, whether or not its reply came.
@@ -164,6 +164,37 @@ func (m *mux) deliver(msg *nats.Msg) {
 	}
 }
 
+// expects reports whether a call waits for one reply on the subject.
+func (m *mux) expects(subject []byte) bool {
+	key, ok := m.key(subject)
+	if !ok {
+		return false
+	}
+	shard := &m.shards[key%muxShards]
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	s := shard.slots[key]
+	return s != nil && s.f == nil
+}
+
+// claim takes the call out of the table that waits for one reply on the subject,
+// if there is one.
+func (m *mux) claim(subject []byte) *slot {
+	key, ok := m.key(subject)
+	if !ok {
+		return nil
+	}
+	s, _ := m.arrive(key)
+	return s
+}
+
+func (m *mux) key(subject []byte) (uint64, bool) {
+	if len(subject) < len(m.prefix) || string(subject[:len(m.prefix)]) != m.prefix {
+		return 0, false
+	}
+	return parseToken(subject[len(m.prefix):])
+}
+
 // waiting returns the numbers of the calls that wait and match.
 func (m *mux) waiting(match func(subject string) bool) []uint64 {
 	var all []uint64
@@ -209,6 +240,11 @@ func (m *mux) fail(match func(*slot) bool, err *Error) {
 }
 
 func (m *mux) replySubject(key uint64) string {
+	var room [64]byte
+	return string(appendToken(append(room[:0], m.prefix...), key))
+}
+
+func appendToken(b []byte, key uint64) []byte {
 	var token [maxReplyTokenBytes]byte
 	i := len(token)
 	for {
@@ -218,11 +254,11 @@ func (m *mux) replySubject(key uint64) string {
 			break
 		}
 	}
-	return m.prefix + string(token[i:])
+	return append(b, token[i:]...)
 }
 
-func parseToken(token string) (uint64, bool) {
-	if token == "" || len(token) > maxReplyTokenBytes {
+func parseToken[T string | []byte](token T) (uint64, bool) {
+	if len(token) == 0 || len(token) > maxReplyTokenBytes {
 		return 0, false
 	}
 	var key uint64
