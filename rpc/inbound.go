@@ -75,6 +75,10 @@ func (e *endpoint) receive(m *nats.Msg) {
 	if c.seq, c.counted = wire.SeqOf(m.Data); c.counted {
 		s.progress.add(c.seq, c)
 	}
+	if e.pace.quick() && wire.TypeOf(m.Data) != wire.FrameOpen {
+		s.quick.run(c)
+		return
+	}
 	s.workers.run(c)
 }
 
@@ -129,8 +133,8 @@ func (c *inbound) answer() (*Response, *bus.Error) {
 		c.ep.counter.done(time.Since(c.arrived))
 		return nil, c.ep.failed(err)
 	}
-	deadline := c.deadline()
-	if !time.Now().Before(deadline) {
+	deadline, now := c.deadline(), time.Now()
+	if !now.Before(deadline) {
 		c.ep.counter.done(time.Since(c.arrived))
 		return nil, c.ep.failed(bus.Errorf(bus.DeadlineExceeded, "the caller's time was over before %s could begin", c.ep.method))
 	}
@@ -150,7 +154,7 @@ func (c *inbound) answer() (*Response, *bus.Error) {
 			return nil, c.ep.failed(err)
 		}
 	}
-	return c.ep.call(&c.ctx, c.arrived)
+	return c.ep.call(&c.ctx, c.arrived, now)
 }
 
 func earlier(a, b time.Time) time.Time {

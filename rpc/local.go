@@ -85,7 +85,7 @@ func (c *local) serve() {
 			close(c.done)
 		}
 	}()
-	c.res, c.failure = c.ep.call(&c.ctx, c.began)
+	c.res, c.failure = c.ep.call(&c.ctx, c.began, c.began)
 	returned = true
 	if c.failure != nil {
 		return
