@@ -63,7 +63,7 @@ func (c *Conn) Call(ctx context.Context, call Call) (*nats.Msg, error) {
 	}
 	select {
 	case r := <-s.result:
-		c.mux.recycle(s)
+		c.mux.recycle(s, r.err == nil && len(r.msg.Header) == 0 && s.answers(r.msg.Data))
 		if r.err != nil {
 			r.err.Elapsed = time.Since(start)
 			return nil, r.err

@@ -258,7 +258,7 @@ func (t *tap) op(pending bool) (done bool, err error) {
 		return false, err
 	}
 	if to.replies {
-		t.reply(t.mux.claim(m.subject), m.reply, data) // who has given up meanwhile misses it
+		t.reply(t.mux.claim(m.subject, data), m.reply, data) // who has given up meanwhile misses it
 	} else {
 		t.call(to.group, m, data)
 	}
@@ -273,7 +273,7 @@ func (t *tap) taken(to target, m msgLine, body []byte, whole int) {
 		t.at += whole
 		return
 	}
-	s := t.mux.claim(m.subject)
+	s := t.mux.claim(m.subject, body)
 	if s == nil {
 		t.through = whole
 		return
