@@ -112,6 +112,8 @@ func (t *tap) writeBehind(b []byte) (int, error) {
 	if len(all) > 0 {
 		if _, err = t.yielder.Conn.Write(all); err == nil {
 			n = len(b)
+		} else if len(buf) > 0 {
+			_ = t.yielder.Conn.Close() // it ends inside a message; NATS connects anew
 		}
 	}
 	if cap(buf) <= maxKeptOut {

@@ -21,7 +21,8 @@ func NoResponders(m *nats.Msg) bool {
 }
 
 // Request publishes data on subject and waits for one reply, until ctx ends.
-// header may be nil. A reply that carries an error is returned as a message:
+// header may be nil. Of the reply, Header, Data and Reply count; its Subject may
+// be empty. A reply that carries an error is returned as a message:
 // [ReplyError] reads it. The error is an *Error:
 //
 //	no one listens           unavailable        Nobody     safe to retry

@@ -47,7 +47,7 @@ type tap struct {
 	blind atomic.Bool // it takes nothing: the bytes are not for it to read
 
 	mu   sync.Mutex          // of what is learnt from writes
-	subs map[string]groupKey // what NATS has subscribed to, by number
+	subs map[string]groupKey // whose messages it takes, by number; these are not used again
 	seen writeScan
 
 	// Of the reading goroutine alone:

@@ -65,7 +65,7 @@ type writeScan struct {
 	skip  int // bytes of a message that are still to come
 }
 
-// learn notes the subscriptions in what NATS writes. A connection that does not
+// learn notes those subscriptions in what NATS writes whose messages it takes. A connection that does not
 // begin with CONNECT is not in plain text, and what cannot be followed ends the
 // learning: then NATS gets everything. learn reports whether the replies were
 // among the subscriptions.
@@ -105,14 +105,15 @@ func (t *tap) learn(b []byte) (replies bool) {
 			t.seen.skip = size + 2
 		case bytes.HasPrefix(line, []byte("SUB ")):
 			fields := bytes.Split(bytes.TrimRight(line, "\r\n"), []byte(" "))
-			if len(fields) != 4 || len(t.subs) > maxKnown {
-				continue // NATS gets its messages
+			if len(fields) != 4 {
+				continue
 			}
 			key := groupKey{string(fields[1]), string(fields[2])}
-			t.subs[string(fields[3])] = key
-			replies = replies || key == groupKey{subject: t.mux.prefix + "*"}
-		case bytes.HasPrefix(line, []byte("UNSUB ")):
-			// Messages may still be on their way; the number is not used again.
+			own := key == groupKey{subject: t.mux.prefix + "*"}
+			replies = replies || own
+			if (own || t.lane.find(key) != nil) && len(t.subs) < maxKnown {
+				t.subs[string(fields[3])] = key
+			}
 		}
 	}
 	return replies
