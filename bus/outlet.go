@@ -113,7 +113,7 @@ func (t *tap) writeBehind(b []byte) (int, error) {
 		if _, err = t.yielder.Conn.Write(all); err == nil {
 			n = len(b)
 		} else if len(buf) > 0 {
-			_ = t.yielder.Conn.Close() // it ends inside a message; NATS connects anew
+			_ = t.yielder.Close() // it ends inside a message; NATS connects anew
 		}
 	}
 	if cap(buf) <= maxKeptOut {
