@@ -55,7 +55,7 @@ func TestAllocationsOfTheConnectionStayWithinTheirBudget(t *testing.T) {
 				"Request",
 				func() error { _, err := plain.RequestWithContext(ctx, "floor.request", body); return err },
 				func() error { _, err := client.Request(ctx, "floor.request", nil, body); return err },
-				-2,
+				-5,
 			},
 			{
 				"Publish and Subscribe",
@@ -67,7 +67,7 @@ func TestAllocationsOfTheConnectionStayWithinTheirBudget(t *testing.T) {
 				"Publish and Listen",
 				event(func() error { return plain.Publish("floor.event", body) }),
 				event(func() error { return client.Publish(ctx, "listen", "", nil, body) }),
-				0,
+				-3,
 			},
 		} {
 			floor, mbus := bustest.Allocations(t, row.floor), bustest.Allocations(t, row.mbus)

@@ -79,8 +79,8 @@ func (c Config) url() string {
 }
 
 // options builds what nats.go is told; ctx ends the dialing of the first
-// connection only.
-func (c Config) options(ctx context.Context) []nats.Option {
+// connection only, and tap is put on every one.
+func (c Config) options(ctx context.Context, tap func(net.Conn) net.Conn) []nats.Option {
 	timeout := dialTimeout
 	if c.FailFast {
 		timeout = failFastTimeout
@@ -103,11 +103,11 @@ func (c Config) options(ctx context.Context) []nats.Option {
 	}
 	switch {
 	case c.InProcess != nil:
-		opts = append(opts, nats.InProcessServer(yieldingProvider{c.InProcess}))
+		opts = append(opts, nats.InProcessServer(yieldingProvider{c.InProcess, tap}))
 	case c.Dialer != nil:
-		opts = append(opts, nats.SetCustomDialer(yieldingDialer{c.Dialer}))
+		opts = append(opts, nats.SetCustomDialer(yieldingDialer{c.Dialer, tap}))
 	default:
-		opts = append(opts, nats.SetCustomDialer(yieldingDialer{&firstDialer{ctx: ctx, timeout: timeout}}))
+		opts = append(opts, nats.SetCustomDialer(yieldingDialer{&firstDialer{ctx: ctx, timeout: timeout}, tap}))
 	}
 	if c.Creds != "" {
 		opts = append(opts, nats.UserCredentials(c.Creds))

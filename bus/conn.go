@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"runtime"
 	"strings"
 	"sync"
@@ -32,6 +33,9 @@ type Conn struct {
 	pulse   *pulse
 	denied  denials
 	epoch   atomic.Uint64
+	limit   atomic.Int64        // the broker's on a message, in bytes
+	beside  atomic.Pointer[tap] // by which to send past NATS, nil while there is none
+	writers sync.WaitGroup
 	closed  chan struct{}
 	closing *ending
 
@@ -68,6 +72,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		return nil, err
 	}
 	c.epoch.Store(1)
+	c.limit.Store(c.nc.MaxPayload())
 	if err := c.subscribeReplies(ctx); err != nil {
 		c.nc.Close()
 		return nil, err
@@ -79,7 +84,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 func (c *Conn) dial(ctx context.Context) error {
 	start, said := time.Now(), time.Now().Add(-waitLogInterval)
 	for try := 1; ; try++ {
-		opts := append(c.cfg.options(ctx),
+		opts := append(c.cfg.options(ctx, func(conn net.Conn) net.Conn { return newTap(conn, c) }),
 			nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.disconnected(err) }),
 			nats.ReconnectHandler(func(*nats.Conn) { c.reconnected() }),
 			nats.ClosedHandler(func(*nats.Conn) { c.ended() }),
@@ -152,6 +157,7 @@ func (c *Conn) Close(ctx context.Context) error {
 	err := c.closing.do(ctx, c.drain)
 	c.nc.Close()
 	<-c.closed
+	c.writers.Wait()
 	c.pulse.stop()
 	for _, l := range c.lanes {
 		l.stop()
@@ -219,8 +225,11 @@ func (c *Conn) Changed() <-chan struct{} {
 func (c *Conn) Closed() <-chan struct{} { return c.closed }
 
 // MaxPayload is the most bytes, headers included, that the broker takes in one
-// message.
-func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
+// message, as it said when the connection was last made.
+func (c *Conn) MaxPayload() int {
+	// Every call asks, and NATS answers only between two writes to the socket.
+	return int(c.limit.Load())
+}
 
 // Logger returns the logger of the Config.
 func (c *Conn) Logger() zerolog.Logger { return c.log }
@@ -304,6 +313,7 @@ func (c *Conn) disconnected(err error) {
 
 func (c *Conn) reconnected() {
 	c.epoch.Add(1)
+	c.limit.Store(c.nc.MaxPayload())
 	c.denied.clear()
 	c.log.Info().Str("url", c.nc.ConnectedUrlRedacted()).Msg("the broker is back")
 	c.change()

@@ -62,13 +62,13 @@ func (c *Conn) Gather(ctx context.Context, subject string, header nats.Header, d
 			default: // the first one counts
 			}
 		}
-		slot, reply, err := c.mux.take(slot{subject: subject, f: hear, failed: fail})
+		slot, err := c.mux.take(slot{subject: subject, f: hear, failed: fail})
 		if err != nil {
 			yield(nil, err)
 			return
 		}
 		defer c.mux.release(slot)
-		if err := c.Publish(ctx, subject, reply, header, data); err != nil {
+		if err := c.Publish(ctx, subject, c.mux.replySubject(slot.key), header, data); err != nil {
 			yield(nil, err)
 			return
 		}

@@ -33,6 +33,17 @@ type lane struct {
 	marks   map[*nats.Msg]chan struct{}
 	dropped uint64 // by subscriptions that are gone
 
+	byKey sync.Map  // of groupKey to *group, for whoever must not wait for mu
+	ready *nats.Msg // travels through ch for each batch in queue
+	queue struct {
+		mu      sync.Mutex
+		waiting []*batch
+		next    int // in waiting; those before it are done
+		spare   []*batch
+		calls   int // in waiting, from next on
+		lost    uint64
+	}
+
 	// Of the goroutine alone:
 	stamp   *nats.Msg // travels through ch and tells how long that takes
 	stamped time.Time // when it was put there; zero if it is not there
@@ -58,7 +69,7 @@ func newLane(size int) *lane {
 	return &lane{
 		size: size, quit: make(chan struct{}),
 		groups: make(map[groupKey]*group), bySub: make(map[*nats.Subscription]*group),
-		marks: make(map[*nats.Msg]chan struct{}), stamp: &nats.Msg{},
+		marks: make(map[*nats.Msg]chan struct{}), stamp: &nats.Msg{}, ready: &nats.Msg{},
 	}
 }
 
@@ -82,8 +93,10 @@ func (a *lane) join(nc *nats.Conn, l *Listener) error {
 	if !a.running {
 		a.since = time.Now() // messages may come before the goroutine looks
 	}
+	a.byKey.Store(l.key, g)
 	sub, err := nc.ChanQueueSubscribe(l.key.subject, l.key.queue, a.ch)
 	if err != nil {
+		a.byKey.CompareAndDelete(l.key, g)
 		return err
 	}
 	sub.SetClosedHandler(func(string) { g.once.Do(func() { close(g.gone) }) })
@@ -109,6 +122,7 @@ func (a *lane) leave(l *Listener) (last bool) {
 	if a.groups[l.key] == l.group {
 		// Who joins from here on gets a subscription of its own.
 		delete(a.groups, l.key)
+		a.byKey.CompareAndDelete(l.key, l.group)
 	}
 	return true
 }
@@ -155,30 +169,31 @@ func (g *group) remove(l *Listener) {
 // run hands messages to listeners until the lane stops.
 func (a *lane) run() {
 	for {
+		waited := true
+		var m *nats.Msg
 		select {
-		case m := <-a.ch:
-			a.now = time.Now()
-			if m == a.stamp {
-				a.since, a.stamped = a.stamped, time.Time{}
-				continue
+		case m = <-a.ch:
+		default:
+			// Nothing waits: what comes next has just come.
+			waited = false
+			select {
+			case m = <-a.ch:
+			case <-a.quit:
+				return
 			}
+		}
+		a.now = time.Now()
+		switch {
+		case m == a.ready:
+			a.handOut()
+		case m == a.stamp:
+			a.since, a.stamped = a.stamped, time.Time{}
+		case waited:
 			a.sendStamp()
 			a.dispatch(m)
-			continue
 		default:
-		}
-		// Nothing waits: what comes next has just come.
-		select {
-		case m := <-a.ch:
-			a.now = time.Now()
-			if m == a.stamp {
-				a.since, a.stamped = a.stamped, time.Time{}
-				continue
-			}
 			a.since = a.now
 			a.dispatch(m)
-		case <-a.quit:
-			return
 		}
 	}
 }
@@ -203,9 +218,13 @@ func (a *lane) dispatch(m *nats.Msg) {
 	if passed != nil {
 		close(passed)
 	}
-	if g == nil {
-		return
+	if g != nil {
+		a.pass(g, m)
 	}
+}
+
+// pass hands a message to those who listen.
+func (a *lane) pass(g *group, m *nats.Msg) {
 	listeners := *g.listeners.Load()
 	if g.key.queue == "" {
 		for _, l := range listeners {
@@ -290,7 +309,9 @@ func (a *lane) stop() {
 func (a *lane) droppedByNATS() uint64 {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	n := a.dropped
+	a.queue.mu.Lock()
+	n := a.dropped + a.queue.lost
+	a.queue.mu.Unlock()
 	for sub := range a.bySub {
 		if d, err := sub.Dropped(); err == nil && d > 0 {
 			n += uint64(d)

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/mbus-dev/mbus/bus/wire"
 )
 
 const (
@@ -23,8 +25,10 @@ const (
 )
 
 // A mux hands the replies that reach one subscription to the calls that wait
-// for them. A reply subject is used once, so a late or second reply finds no
-// one; the slots behind the subjects are used again.
+// for them. A late or second reply finds no one: a reply subject is used once,
+// or again after a call whose answer named the call's own number, by calls that
+// have such numbers. Using it again spares the broker from looking up where it
+// leads.
 type mux struct {
 	prefix string // of the reply subjects, with the last dot
 	max    int64
@@ -42,6 +46,7 @@ type mux struct {
 // they come to failed.
 type slot struct {
 	key     uint64
+	used    bool // the key led to a call before
 	result  chan result
 	subject string // that the request went to
 	seq     uint64 // by which both sides know the call, 0 if there is no such number
@@ -65,13 +70,13 @@ func newMux(prefix string, maxCalls int) *mux {
 	return m
 }
 
-// take returns a slot and the reply subject that leads to it.
-func (m *mux) take(use slot) (*slot, string, error) {
+// take returns a slot, whose key makes the reply subject that leads to it.
+func (m *mux) take(use slot) (*slot, error) {
 	if m.open.Add(1) > m.max {
 		m.open.Add(-1)
 		e := Errorf(ResourceExhausted, "%d calls wait for a reply already, the most this connection allows", m.max)
 		e.End, e.Retry = Refused, RetrySafe
-		return nil, "", e
+		return nil, e
 	}
 	var s *slot
 	select {
@@ -79,13 +84,16 @@ func (m *mux) take(use slot) (*slot, string, error) {
 	default:
 		s = &slot{result: make(chan result, 1)}
 	}
-	use.key, use.result = m.next.Add(1), s.result
+	use.key, use.used, use.result = s.key, true, s.result
+	if use.key == 0 || use.seq == 0 {
+		use.key, use.used = m.next.Add(1), false
+	}
 	*s = use
 	shard := &m.shards[s.key%muxShards]
 	shard.mu.Lock()
 	shard.slots[s.key] = s
 	shard.mu.Unlock()
-	return s, m.replySubject(s.key), nil
+	return s, nil
 }
 
 // release gives a slot back, whether or not its reply came.
@@ -95,14 +103,18 @@ func (m *mux) release(s *slot) {
 		// slot must be empty before its next call.
 		<-s.result
 	}
-	m.recycle(s)
+	m.recycle(s, false)
 }
 
-// recycle keeps a slot that is empty and out of the table.
-func (m *mux) recycle(s *slot) {
+// recycle keeps a slot that is empty and out of the table, with its key if
+// nothing more can come for the call that it had.
+func (m *mux) recycle(s *slot, clean bool) {
 	m.open.Add(-1)
 	if s.f != nil {
 		return // a late message may still be on its way into f
+	}
+	if !clean {
+		s.key = 0
 	}
 	select {
 	case m.free <- s:
@@ -130,8 +142,8 @@ func (m *mux) move(s *slot, subject string) {
 
 // arrive takes the slot out of the table unless it is for many messages: then f
 // says what it does with them. Outside the lock the slot itself may be at its
-// next call already.
-func (m *mux) arrive(key uint64) (s *slot, f func(*nats.Msg)) {
+// next call already. A frame for an earlier call of the key has come too late.
+func (m *mux) arrive(key uint64, data []byte) (s *slot, f func(*nats.Msg)) {
 	shard := &m.shards[key%muxShards]
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
@@ -142,8 +154,33 @@ func (m *mux) arrive(key uint64) (s *slot, f func(*nats.Msg)) {
 	if s.f != nil {
 		return nil, s.f
 	}
+	if s.used && !s.mayAnswer(data) {
+		return nil, nil
+	}
 	delete(shard.slots, key)
 	return s, nil
+}
+
+// answers reports whether data is a frame with the number of the call.
+func (s *slot) answers(data []byte) bool {
+	seq, ok := numberOf(data)
+	return ok && seq == s.seq && seq != 0
+}
+
+// mayAnswer reports whether data does not name another call. Whoever could not
+// read the request answers without a number.
+func (s *slot) mayAnswer(data []byte) bool {
+	seq, ok := numberOf(data)
+	return !ok || seq == 0 || seq == s.seq
+}
+
+// numberOf returns the number of the call that a frame answers.
+func numberOf(data []byte) (uint64, bool) {
+	if wire.TypeOf(data) != wire.FrameError {
+		return wire.SeqOf(data)
+	}
+	f, err := wire.ParseErrorFrame(data)
+	return f.Seq, err == nil
 }
 
 // deliver is called for every message that reaches the reply subscription.
@@ -156,12 +193,43 @@ func (m *mux) deliver(msg *nats.Msg) {
 	if !ok {
 		return
 	}
-	switch s, f := m.arrive(key); {
+	switch s, f := m.arrive(key, msg.Data); {
 	case f != nil:
 		f(msg)
 	case s != nil:
 		s.result <- result{msg: msg}
 	}
+}
+
+// expects reports whether a call waits for one reply on the subject.
+func (m *mux) expects(subject []byte) bool {
+	key, ok := m.key(subject)
+	if !ok {
+		return false
+	}
+	shard := &m.shards[key%muxShards]
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	s := shard.slots[key]
+	return s != nil && s.f == nil
+}
+
+// claim takes the call out of the table that waits for one reply on the subject,
+// if there is one.
+func (m *mux) claim(subject, data []byte) *slot {
+	key, ok := m.key(subject)
+	if !ok {
+		return nil
+	}
+	s, _ := m.arrive(key, data)
+	return s
+}
+
+func (m *mux) key(subject []byte) (uint64, bool) {
+	if len(subject) < len(m.prefix) || string(subject[:len(m.prefix)]) != m.prefix {
+		return 0, false
+	}
+	return parseToken(subject[len(m.prefix):])
 }
 
 // waiting returns the numbers of the calls that wait and match.
@@ -209,6 +277,11 @@ func (m *mux) fail(match func(*slot) bool, err *Error) {
 }
 
 func (m *mux) replySubject(key uint64) string {
+	var room [64]byte
+	return string(appendToken(append(room[:0], m.prefix...), key))
+}
+
+func appendToken(b []byte, key uint64) []byte {
 	var token [maxReplyTokenBytes]byte
 	i := len(token)
 	for {
@@ -218,11 +291,11 @@ func (m *mux) replySubject(key uint64) string {
 			break
 		}
 	}
-	return m.prefix + string(token[i:])
+	return append(b, token[i:]...)
 }
 
-func parseToken(token string) (uint64, bool) {
-	if token == "" || len(token) > maxReplyTokenBytes {
+func parseToken[T string | []byte](token T) (uint64, bool) {
+	if len(token) == 0 || len(token) > maxReplyTokenBytes {
 		return 0, false
 	}
 	var key uint64

@@ -21,7 +21,8 @@ func NoResponders(m *nats.Msg) bool {
 }
 
 // Request publishes data on subject and waits for one reply, until ctx ends.
-// header may be nil. A reply that carries an error is returned as a message:
+// header may be nil. Of the reply, Header, Data and Reply count; its Subject may
+// be empty. A reply that carries an error is returned as a message:
 // [ReplyError] reads it. The error is an *Error:
 //
 //	no one listens           unavailable        Nobody     safe to retry
@@ -51,17 +52,19 @@ func (c *Conn) Call(ctx context.Context, call Call) (*nats.Msg, error) {
 	if ctx.Err() != nil {
 		return nil, contextError(ctx, start)
 	}
-	s, reply, err := c.mux.take(slot{subject: call.Subject, seq: call.Seq})
+	s, err := c.mux.take(slot{subject: call.Subject, seq: call.Seq})
 	if err != nil {
 		return nil, err
 	}
-	if err := c.publish(call.Subject, reply, call.Header, call.Data); err != nil {
-		c.mux.release(s)
-		return nil, err
+	if call.Header != nil || !c.sendBeside(call.Subject, c.mux.prefix, s.key, call.Data) {
+		if err := c.publishByNATS(call.Subject, c.mux.replySubject(s.key), call.Header, call.Data); err != nil {
+			c.mux.release(s)
+			return nil, err
+		}
 	}
 	select {
 	case r := <-s.result:
-		c.mux.recycle(s)
+		c.mux.recycle(s, r.err == nil && len(r.msg.Header) == 0 && s.answers(r.msg.Data))
 		if r.err != nil {
 			r.err.Elapsed = time.Since(start)
 			return nil, r.err
@@ -131,11 +134,11 @@ func (c *Conn) Expect(f func(*nats.Msg)) (reply string, release func(), err erro
 // the right to publish there is missing, and each time that the broker is lost or
 // the connection closed. It must not block.
 func (c *Conn) ExpectFrom(subject string, f func(*nats.Msg), failed func(*Error)) (*Expectation, error) {
-	s, reply, err := c.mux.take(slot{subject: subject, f: f, failed: failed})
+	s, err := c.mux.take(slot{subject: subject, f: f, failed: failed})
 	if err != nil {
 		return nil, err
 	}
-	return &Expectation{Reply: reply, mux: c.mux, slot: s}, nil
+	return &Expectation{Reply: c.mux.replySubject(s.key), mux: c.mux, slot: s}, nil
 }
 
 // An Expectation is a reply subject whose messages go to a function.
@@ -171,7 +174,7 @@ func (c *Conn) subscribeReplies(ctx context.Context) error {
 	return nil
 }
 
-func (c *Conn) publish(subject, reply string, header nats.Header, data []byte) error {
+func (c *Conn) publishByNATS(subject, reply string, header nats.Header, data []byte) error {
 	msg := nats.Msg{Subject: subject, Reply: reply, Header: header, Data: data}
 	if err := c.nc.PublishMsg(&msg); err != nil {
 		if errors.Is(err, nats.ErrMaxPayload) {

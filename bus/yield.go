@@ -27,20 +27,32 @@ type yieldingConn struct {
 	until atomic.Int64 // no yield before this, after made
 }
 
-func yielding(conn net.Conn) net.Conn { return &yieldingConn{Conn: conn, made: time.Now()} }
+func yielding(conn net.Conn) *yieldingConn { return &yieldingConn{Conn: conn, made: time.Now()} }
 
 func (c *yieldingConn) Write(b []byte) (int, error) {
-	if now := time.Since(c.made); int64(now) >= c.until.Load() {
-		runtime.Gosched()
-		if took := time.Since(c.made) - now; took > longYield {
-			c.until.Store(int64(now + yieldRest*took))
-		}
-	}
+	c.yield(nil)
 	return c.Conn.Write(b)
 }
 
-// A yieldingDialer makes yielding connections of those of another dialer.
-type yieldingDialer struct{ nats.CustomDialer }
+// yield lets others run. A long yield is worth it if it has gathered much, which
+// gathered tells if it is not nil.
+func (c *yieldingConn) yield(gathered func() int) {
+	now := time.Since(c.made)
+	if int64(now) < c.until.Load() {
+		return
+	}
+	runtime.Gosched()
+	if took := time.Since(c.made) - now; took > longYield && (gathered == nil || gathered() < worthYield) {
+		c.until.Store(int64(now + yieldRest*took))
+	}
+}
+
+// A yieldingDialer makes yielding connections of those of another dialer, and
+// has them tapped.
+type yieldingDialer struct {
+	nats.CustomDialer
+	tap func(net.Conn) net.Conn
+}
 
 // Dial connects to one broker address.
 func (d yieldingDialer) Dial(network, address string) (net.Conn, error) {
@@ -48,7 +60,7 @@ func (d yieldingDialer) Dial(network, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return yielding(conn), nil
+	return d.tap(conn), nil
 }
 
 // SkipTLSHandshake passes on what NATS asks of a dialer that does TLS itself.
@@ -57,8 +69,11 @@ func (d yieldingDialer) SkipTLSHandshake() bool {
 	return ok && own.SkipTLSHandshake()
 }
 
-// A yieldingProvider makes yielding connections of those within the process.
-type yieldingProvider struct{ nats.InProcessConnProvider }
+// A yieldingProvider does the same with those within the process.
+type yieldingProvider struct {
+	nats.InProcessConnProvider
+	tap func(net.Conn) net.Conn
+}
 
 // InProcessConn connects to the broker in this process.
 func (p yieldingProvider) InProcessConn() (net.Conn, error) {
@@ -66,5 +81,5 @@ func (p yieldingProvider) InProcessConn() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return yielding(conn), nil
+	return p.tap(conn), nil
 }

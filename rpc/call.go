@@ -30,11 +30,17 @@ func Call[Res any](ctx context.Context, c *Client, service, method string, req a
 		r.Codec = c.choose(&r, req, plan)
 	}
 	if req != nil {
-		body, err := c.plan.Marshal(r.Codec, req)
+		room := c.buffers.get() // nobody may keep the body for longer than the call
+		defer c.buffers.put(room)
+		var err error
+		if r.Codec == codec.Raw { // bytes are sent from where they are
+			r.Body, err = c.plan.Marshal(r.Codec, req)
+		} else if r.Body, err = c.plan.Append(room.b, r.Codec, req); err == nil {
+			room.b = r.Body
+		}
 		if err != nil {
 			return nil, c.explain(err, &r, time.Now())
 		}
-		r.Body = body
 	}
 	start := time.Now()
 	res, err := c.do(ctx, &r, start)

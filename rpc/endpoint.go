@@ -24,6 +24,7 @@ type endpoint struct {
 	answer  schema.Schema
 	handler HandlerFunc // with the server's middleware around it
 	counter counter
+	pace    pace
 }
 
 // A HandleOption says something about one endpoint.
@@ -131,11 +132,14 @@ func (e *endpoint) metadata() map[string]string {
 	return m
 }
 
-// call runs the handler within its context and counts what comes of it.
-func (e *endpoint) call(ctx *callContext, start time.Time) (*Response, *bus.Error) {
+// call runs the handler within its context and counts what comes of it. The call
+// came at start, and its turn at turn.
+func (e *endpoint) call(ctx *callContext, start, turn time.Time) (*Response, *bus.Error) {
 	defer func() {
 		ctx.end()
-		e.counter.done(time.Since(start))
+		now := time.Now()
+		e.counter.done(now.Sub(start))
+		e.pace.note(now.Sub(turn))
 	}()
 	res, err := e.guard(ctx, ctx.request)
 	if err == nil {

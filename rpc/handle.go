@@ -110,9 +110,18 @@ func knownFields(body []byte, in any, method string) error {
 // carried so, else in JSON. Bytes stay bytes.
 func (s *Server) encode(req *Request, out any, plan codec.Codec) (*Response, error) {
 	c := answerCodec(req, plan)
-	body, err := s.plan.Marshal(c, out)
+	var body []byte
+	var err error
+	if req.room != nil && c != codec.Raw { // bytes are sent from where they are
+		body, err = s.plan.Append(req.room.b[:0], c, out)
+	} else {
+		body, err = s.plan.Marshal(c, out)
+	}
 	if err != nil {
 		return nil, unencodable(err, req.Method)
+	}
+	if req.room != nil && c != codec.Raw {
+		req.room.b = body
 	}
 	return &Response{Codec: c, Body: body}, nil
 }

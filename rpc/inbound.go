@@ -76,6 +76,10 @@ func (e *endpoint) receive(m *nats.Msg) {
 	if c.seq, c.counted = wire.SeqOf(m.Data); c.counted {
 		s.progress.add(c.seq, c)
 	}
+	if e.pace.quick() && wire.TypeOf(m.Data) != wire.FrameOpen {
+		s.quick.run(c)
+		return
+	}
 	s.workers.run(c)
 }
 
@@ -104,6 +108,9 @@ func (c *inbound) serve() {
 // finish sends what came of the call.
 func (c *inbound) finish(seq uint64) {
 	c.reply(c.res, c.failure)
+	if c.request.room != nil {
+		c.ep.srv.buffers.put(c.request.room)
+	}
 	if c.opened != nil && c.opened.link != nil {
 		c.opened.link.pipe.Close()
 	}
@@ -127,12 +134,15 @@ func (c *inbound) answer() (*Response, *bus.Error) {
 		c.ep.counter.done(time.Since(c.arrived))
 		return nil, c.ep.failed(err)
 	}
-	deadline := c.deadline()
-	if !time.Now().Before(deadline) {
+	deadline, now := c.deadline(), time.Now()
+	if !now.Before(deadline) {
 		c.ep.counter.done(time.Since(c.arrived))
 		return nil, c.ep.failed(bus.Errorf(bus.DeadlineExceeded, "the caller's time was over before %s could begin", c.ep.method))
 	}
 	c.ctx.parent, c.ctx.deadline, c.ctx.request = s.base, deadline, &c.request
+	if len(s.cfg.Middleware) == 0 { // which would own the answer
+		c.request.room = s.buffers.get()
+	}
 	if c.ctx.caller != "" {
 		c.ctx.cancels = s.cancels
 		if c.ctx.key.id = c.request.ID; c.framed {
@@ -145,7 +155,7 @@ func (c *inbound) answer() (*Response, *bus.Error) {
 			return nil, c.ep.failed(err)
 		}
 	}
-	return c.ep.call(&c.ctx, c.arrived)
+	return c.ep.call(&c.ctx, c.arrived, now)
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -47,7 +47,7 @@ func (s *Server) serveHere(ctx context.Context, req *Request) (*Response, *bus.E
 		return nil, nil, false
 	}
 	c := &local{ep: e, began: time.Now(), request: *req}
-	c.request.Instance = s.id
+	c.request.Instance, c.request.room = s.id, nil
 	deadline := c.began.Add(e.timeout())
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
@@ -85,7 +85,7 @@ func (c *local) serve() {
 			close(c.done)
 		}
 	}()
-	c.res, c.failure = c.ep.call(&c.ctx, c.began)
+	c.res, c.failure = c.ep.call(&c.ctx, c.began, c.began)
 	returned = true
 	if c.failure != nil {
 		return

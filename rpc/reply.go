@@ -11,7 +11,7 @@ import (
 )
 
 // maxKeptBuffer bounds the buffers a server or client keeps for the next frame.
-const maxKeptBuffer = 64 << 10
+const maxKeptBuffer = 512 << 10
 
 // reply sends the answer or the error in the spelling of the request. An answer
 // that cannot be sent becomes an error that can: a caller is never left without

@@ -53,6 +53,7 @@ type Request struct {
 	timeout     time.Duration // of WithTimeout
 	depth       int           // how many calls it stands in
 	tried       *tried        // where the call has been, with a Selector; its copies share it
+	room        *buffer       // for the answer, if nobody can keep that for longer than the call
 }
 
 // Clone returns a copy that shares nothing with r.

@@ -115,6 +115,7 @@ type Server struct {
 	announcer  *discovery.Announcer // nil when unannounced
 	ready      chan struct{}        // closed when Start returns
 	workers    workers
+	quick      quickCalls
 	cancels    *cancels
 	claims     *bus.Listener
 	progress   inProgress
@@ -160,12 +161,14 @@ func NewServer(conn *bus.Conn, cfg ServerConfig) *Server {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = defaultCap
 	}
-	return &Server{
+	s := &Server{
 		conn: conn, cfg: cfg, id: cfg.ID, plan: codec.PlanOf(conn),
 		log:       cfg.Logger.With().Str("service", cfg.Name).Str("instance", cfg.ID).Logger(),
 		endpoints: make(map[string]*endpoint),
 		ready:     make(chan struct{}), empty: make(chan struct{}, 1),
 	}
+	s.quick.workers = &s.workers
+	return s
 }
 
 // check says what is wrong with a configuration.

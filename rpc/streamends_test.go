@@ -291,6 +291,9 @@ func TestAnErrorFrameIsNoGoodEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = sub.Unsubscribe() }()
+		if err := conn.Flush(bustest.Context(t)); err != nil {
+			t.Fatal(err)
+		}
 		stream := openRaw(t, rpc.NewClient(b.Conn(t), rpc.ClientConfig{}))
 		_, _, err = stream.Recv()
 		if !errors.Is(err, bus.Conflict) {

@@ -148,13 +148,11 @@ func listenIn(t *testing.T, conn *bus.Conn) func() []*nats.Msg {
 func compareGolden(t *testing.T, s scene, messages []*nats.Msg) {
 	t.Helper()
 	archive := &txtar.Archive{Comment: []byte(s.about + "\n\n")}
-	inboxes := make(map[string]int)
+	inboxes, requests := make(map[string]int), 0 // a reply subject is of the latest request with it
 	var token string
 	for _, m := range messages {
 		if rest, ok := strings.CutPrefix(m.Subject, "mbus.cancel."); ok {
 			token = rest
-		} else if m.Reply != "" {
-			inboxes[m.Reply] = len(inboxes) + 1
 		}
 		if c := m.Header.Get("Mbus-Conn"); c != "" {
 			token = c
@@ -162,6 +160,10 @@ func compareGolden(t *testing.T, s scene, messages []*nats.Msg) {
 	}
 	count(messages)
 	for _, m := range messages {
+		if m.Reply != "" && !strings.HasPrefix(m.Subject, "mbus.cancel.") {
+			requests++
+			inboxes[m.Reply] = requests
+		}
 		title := fmt.Sprint("request ", inboxes[m.Reply])
 		switch n, reply := inboxes[m.Subject]; {
 		case reply:
