@@ -31,6 +31,8 @@ type Conn struct {
 	pulse   *pulse
 	denied  denials
 	epoch   atomic.Uint64
+	payload atomic.Int64 // that the broker takes; NATS would have us wait for a write
+	yielder *yielder
 	closed  chan struct{}
 	closing *ending
 
@@ -54,7 +56,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		return nil, Errorf(InvalidArgument, "inbox prefix %q must begin with \"_\": services drop requests that want their reply elsewhere", cfg.InboxPrefix)
 	}
 	c := &Conn{
-		id: nuid.Next(), cfg: cfg, log: cfg.Logger,
+		id: nuid.Next(), cfg: cfg, log: cfg.Logger, yielder: newYielder(),
 		closed: make(chan struct{}), closing: newEnding(), changed: make(chan struct{}), shared: make(map[any]any),
 	}
 	c.mux = newMux(cfg.inboxPrefix()+"."+c.id+".", cfg.MaxCalls)
@@ -87,6 +89,7 @@ func (c *Conn) dial(ctx context.Context) error {
 		nc, err := nats.Connect(c.cfg.url(), opts...)
 		if err == nil {
 			c.nc = nc
+			c.payload.Store(nc.MaxPayload())
 			return nil
 		}
 		refused := connectError(c.cfg, err)
@@ -219,7 +222,7 @@ func (c *Conn) Closed() <-chan struct{} { return c.closed }
 
 // MaxPayload is the most bytes, headers included, that the broker takes in one
 // message.
-func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
+func (c *Conn) MaxPayload() int { return int(c.payload.Load()) }
 
 // Logger returns the logger of the Config.
 func (c *Conn) Logger() zerolog.Logger { return c.log }
@@ -253,6 +256,11 @@ func (c *Conn) Flush(ctx context.Context) error {
 	return nil
 }
 
+// Yield lets goroutines that are about to send do so before the caller sends
+// what it has gathered. It costs nothing where there are none, and does nothing
+// for a while where it has taken long.
+func (c *Conn) Yield() { c.yielder.yield() }
+
 func (c *Conn) disconnected(err error) {
 	if !c.nc.IsClosed() {
 		c.log.Warn().Err(err).Str("url", redact(c.cfg.url())).Msg("lost the broker, trying again")
@@ -262,6 +270,7 @@ func (c *Conn) disconnected(err error) {
 }
 
 func (c *Conn) reconnected() {
+	c.payload.Store(c.nc.MaxPayload())
 	c.epoch.Add(1)
 	c.denied.clear()
 	c.log.Info().Str("url", c.nc.ConnectedUrlRedacted()).Msg("the broker is back")

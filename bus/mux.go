@@ -39,19 +39,22 @@ type mux struct {
 }
 
 // A slot waits for one reply, or hands many to f, and what goes wrong before
-// they come to failed.
+// they come to failed, or to each call of a batch.
 type slot struct {
 	key     uint64
-	result  chan result
-	subject string // that the request went to
-	seq     uint64 // by which both sides know the call, 0 if there is no such number
+	result  chan result // nil with f
+	subject string      // that the request went to
+	seq     uint64      // by which both sides know the call, 0 if there is no such number
 	f       func(*nats.Msg)
 	failed  func(*Error)
+	batch   *batch
 }
 
 type result struct {
-	msg *nats.Msg
-	err *Error
+	msg   *nats.Msg
+	frame []byte // in place of msg: the answer's part of one
+	whole bool   // msg is about all calls of the batch
+	err   *Error
 }
 
 func newMux(prefix string, maxCalls int) *mux {
@@ -67,25 +70,44 @@ func newMux(prefix string, maxCalls int) *mux {
 
 // take returns a slot and the reply subject that leads to it.
 func (m *mux) take(use slot) (*slot, string, error) {
-	if m.open.Add(1) > m.max {
-		m.open.Add(-1)
-		e := Errorf(ResourceExhausted, "%d calls wait for a reply already, the most this connection allows", m.max)
-		e.End, e.Retry = Refused, RetrySafe
-		return nil, "", e
+	use.key = m.next.Add(1)
+	s, err := m.seat(use)
+	if err != nil {
+		return nil, "", err
 	}
-	var s *slot
-	select {
-	case s = <-m.free:
-	default:
-		s = &slot{result: make(chan result, 1)}
-	}
-	use.key, use.result = m.next.Add(1), s.result
-	*s = use
 	shard := &m.shards[s.key%muxShards]
 	shard.mu.Lock()
 	shard.slots[s.key] = s
 	shard.mu.Unlock()
 	return s, m.replySubject(s.key), nil
+}
+
+// seat returns a slot that is in no table, as the calls of a batch have it.
+func (m *mux) seat(use slot) (*slot, error) {
+	if m.open.Add(1) > m.max {
+		m.open.Add(-1)
+		e := Errorf(ResourceExhausted, "%d calls wait for a reply already, the most this connection allows", m.max)
+		e.End, e.Retry = Refused, RetrySafe
+		return nil, e
+	}
+	s := m.spare(use.f != nil)
+	use.result = s.result
+	*s = use
+	return s, nil
+}
+
+// spare returns a slot that nobody uses. One for many messages needs no channel
+// and is not kept.
+func (m *mux) spare(many bool) *slot {
+	if many {
+		return new(slot)
+	}
+	select {
+	case s := <-m.free:
+		return s
+	default:
+		return &slot{result: make(chan result, 1)}
+	}
 }
 
 // release gives a slot back, whether or not its reply came.
@@ -167,15 +189,23 @@ func (m *mux) deliver(msg *nats.Msg) {
 // waiting returns the numbers of the calls that wait and match.
 func (m *mux) waiting(match func(subject string) bool) []uint64 {
 	var all []uint64
+	var batches []*batch
 	for i := range m.shards {
 		shard := &m.shards[i]
 		shard.mu.Lock()
 		for _, s := range shard.slots {
-			if s.seq != 0 && match(s.subject) {
+			switch {
+			case !match(s.subject):
+			case s.batch != nil:
+				batches = append(batches, s.batch)
+			case s.seq != 0:
 				all = append(all, s.seq)
 			}
 		}
 		shard.mu.Unlock()
+	}
+	for _, b := range batches {
+		all = b.waiting(all)
 	}
 	return all
 }
@@ -185,8 +215,13 @@ func (m *mux) fail(match func(*slot) bool, err *Error) {
 	for i := range m.shards {
 		shard := &m.shards[i]
 		var failed []*slot
+		var batches []*batch
 		shard.mu.Lock()
 		for key, s := range shard.slots {
+			if s.batch != nil {
+				batches = append(batches, s.batch)
+				continue
+			}
 			if !match(s) {
 				continue
 			}
@@ -196,6 +231,9 @@ func (m *mux) fail(match func(*slot) bool, err *Error) {
 			failed = append(failed, s)
 		}
 		shard.mu.Unlock()
+		for _, b := range batches {
+			b.fail(match, err)
+		}
 		for _, s := range failed {
 			one := *err
 			switch {

@@ -3,6 +3,7 @@ package rpc
 import (
 	"maps"
 
+	"github.com/mbus-dev/mbus/bus/wire"
 	"github.com/mbus-dev/mbus/discovery"
 )
 
@@ -33,7 +34,7 @@ func (s *Server) newAnnouncer() (*discovery.Announcer, error) {
 	}
 	return discovery.NewAnnouncer(s.conn, discovery.AnnouncerConfig{
 		Name: s.cfg.Name, ID: s.id, Version: s.cfg.Version, Metadata: metadata, Endpoints: endpoints,
-		Interval: s.cfg.BeatInterval, Load: s.load, Stats: s.announcedStats, Logger: s.log,
+		Batch: wire.MaxBatch, Interval: s.cfg.BeatInterval, Load: s.load, Stats: s.announcedStats, Logger: s.log,
 	})
 }
 

@@ -28,6 +28,7 @@ type inbound struct {
 	seq     uint64 // of its frame
 	timeout time.Duration
 	opened  *opened // nil for a call whose request came whole
+	batch   *batch  // nil for a call that came in a message of its own
 	request Request
 	ctx     callContext
 
@@ -48,6 +49,10 @@ func (e *endpoint) receive(m *nats.Msg) {
 	s := e.srv
 	if !wire.ReplyAllowed(m.Reply) {
 		s.dropped.Add(1)
+		return
+	}
+	if isBatch(m) {
+		e.receiveBatch(m)
 		return
 	}
 	c := &inbound{ep: e, msg: m, arrived: time.Now()}
@@ -180,7 +185,7 @@ func (c *inbound) parseFrame() error {
 	case f.Type == wire.FrameCall && c.ep.kind != "":
 		return c.notACall()
 	case f.Type == wire.FrameCall:
-	case f.Type == wire.FrameOpen:
+	case f.Type == wire.FrameOpen && c.batch == nil:
 		if err := c.parseOpen(&f); err != nil {
 			return err
 		}

@@ -1,0 +1,357 @@
+package bus
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mbus-dev/mbus/bus/wire"
+)
+
+const (
+	// maxBatchBytes bounds a message that calls, or answers, share: load is to
+	// spread over instances, and nobody is to wait behind a long message.
+	maxBatchBytes = 32 << 10
+	// besideBatch is room for what else is in a message.
+	besideBatch = 1 << 10
+	// After barrenMost messages in a row that nobody has shared, the next
+	// barrenRest calls go on their own.
+	barrenMost = 64
+	barrenRest = 1024
+)
+
+// BatchBytes is the most bytes of a message that frames share, less than the
+// broker takes.
+func (c *Conn) BatchBytes() int { return min(maxBatchBytes, c.MaxPayload()-besideBatch) }
+
+// A Batcher lets calls to one subject that are due at the same moment travel in
+// one message. No call waits for another: one that is alone goes on its own, and
+// whoever begins a message sends it as soon as those goroutines have had their
+// turn that could run. All its methods may be called from any goroutine.
+type Batcher struct {
+	conn     *Conn
+	subject  string
+	inFlight atomic.Int64
+	rest     atomic.Int64 // calls that still go on their own
+
+	mu     sync.Mutex
+	open   *batch // that calls may join
+	barren int
+	spare  []byte // for the body of the next
+}
+
+// NewBatcher returns a Batcher for the calls to a subject, whose listeners all
+// read batches.
+func (c *Conn) NewBatcher(subject string) *Batcher { return &Batcher{conn: c, subject: subject} }
+
+// Idle reports whether no call of it waits at this moment.
+func (s *Batcher) Idle() bool { return s.inFlight.Load() == 0 }
+
+// A Reply is the answer to one call of a Batcher.
+type Reply struct {
+	// Msg is the message that the answer came in, nil if others share it.
+	Msg *nats.Msg
+	// Whole says that Msg is about all calls of the message that this one has
+	// travelled in, of which there were several.
+	Whole bool
+	// Frame is the answer, without Msg: a frame with the number of the call.
+	// Whoever keeps a part of it keeps the answers of others.
+	Frame []byte
+}
+
+// Call is [Conn.Call] for a frame with a number of its own, Seq. At most most
+// calls share a message. Subject and Header do not count.
+func (s *Batcher) Call(ctx context.Context, most int, call Call) (Reply, error) {
+	alone := s.inFlight.Add(1) == 1
+	defer s.inFlight.Add(-1)
+	if alone || s.rest.Load() > 0 && s.rest.Add(-1) >= 0 {
+		call.Subject, call.Header = s.subject, nil
+		m, err := s.conn.Call(ctx, call)
+		return Reply{Msg: m}, err
+	}
+	start := time.Now()
+	if ctx.Err() != nil {
+		return Reply{}, contextError(ctx, start)
+	}
+	own, err := s.conn.mux.seat(slot{subject: s.subject, seq: call.Seq})
+	if err != nil {
+		return Reply{}, err
+	}
+	b, place := s.join(own, most, call.Data)
+	select {
+	case r := <-own.result:
+		s.conn.mux.recycle(own)
+		switch {
+		case r.err != nil:
+			r.err.Elapsed = time.Since(start)
+			return Reply{}, r.err
+		case r.msg != nil && NoResponders(r.msg):
+			return Reply{}, nobody(s.subject, time.Since(start))
+		}
+		return Reply{Msg: r.msg, Whole: r.whole, Frame: r.frame}, nil
+	case <-ctx.Done():
+		b.leave(own, place)
+		return Reply{}, contextError(ctx, start)
+	}
+}
+
+// join puts a call into the message that is being gathered. Whoever begins one
+// sends it, unless somebody has filled it before.
+func (s *Batcher) join(own *slot, most int, frame []byte) (b *batch, place int) {
+	limit := s.conn.BatchBytes()
+	s.mu.Lock()
+	b = s.open
+	var full *batch
+	if b != nil && len(b.body)+wire.BatchOverhead(1)+len(frame) > limit {
+		full, b = b, nil
+	}
+	begun := b == nil
+	if begun {
+		b = &batch{by: s, body: s.spare[:0]}
+		s.open, s.spare = b, nil
+	}
+	place = b.add(own, frame)
+	filled := len(b.calls) >= most
+	if filled {
+		s.open = nil
+	}
+	s.mu.Unlock()
+	if full != nil {
+		full.send()
+	}
+	switch {
+	case filled:
+		b.send()
+	case begun:
+		for n := 0; b.grown(&n); {
+			s.conn.Yield()
+		}
+		b.send()
+	}
+	return b, place
+}
+
+// A batch is the calls that share a message. The lock of its Batcher guards it.
+type batch struct {
+	by    *Batcher
+	body  []byte
+	alone int     // where the first frame begins
+	calls []*slot // nil: it has its answer, or has left
+	left  int     // calls
+	next  int     // where the next answer's call may be
+	sent  bool
+	slot  *slot // of the message, while it is out
+}
+
+// add puts one more call in. The lock is held.
+func (b *batch) add(own *slot, frame []byte) (place int) {
+	b.body = wire.AppendToBatch(b.body, frame)
+	if len(b.calls) == 0 {
+		b.alone = len(b.body) - len(frame)
+	}
+	b.calls = append(b.calls, own)
+	b.left++
+	return len(b.calls) - 1
+}
+
+// grown reports whether calls have come since n was their number, which it
+// updates; false once the batch is sent.
+func (b *batch) grown(n *int) bool {
+	b.by.mu.Lock()
+	defer b.by.mu.Unlock()
+	if b.sent || len(b.calls) == *n {
+		return false
+	}
+	*n = len(b.calls)
+	return true
+}
+
+// send publishes the batch, once. One call goes as it would without a batch.
+func (b *batch) send() {
+	s := b.by
+	s.mu.Lock()
+	if s.open == b {
+		s.open = nil
+	}
+	if b.sent {
+		s.mu.Unlock()
+		return
+	}
+	b.sent = true
+	if b.left == 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.judge(len(b.calls))
+	body := b.body
+	if len(b.calls) == 1 {
+		body = body[b.alone:]
+	}
+	own, reply, err := s.conn.mux.take(slot{subject: s.subject, f: b.deliver, batch: b})
+	b.slot = own
+	s.mu.Unlock()
+	if err == nil {
+		err = s.conn.publish(s.subject, reply, nil, body)
+	}
+	s.mu.Lock()
+	s.spare, b.body = b.body, nil
+	s.mu.Unlock()
+	if err != nil {
+		b.fail(func(*slot) bool { return true }, AsError(err))
+	}
+}
+
+// judge notices when nobody shares messages. The lock is held.
+func (s *Batcher) judge(calls int) {
+	if s.barren++; calls > 1 {
+		s.barren = 0
+	}
+	if s.barren >= barrenMost {
+		s.barren = 0
+		s.rest.Store(barrenRest)
+	}
+}
+
+// deliver takes what comes to the reply subject: answers of one call or several,
+// or a word that is about all of them.
+func (b *batch) deliver(m *nats.Msg) {
+	seq, numbered := wire.AnswerSeq(m.Data)
+	switch {
+	case !wire.IsFrame(m.Data), len(m.Header[wire.HeaderContentType]) > 0, NoResponders(m):
+		b.all(m)
+	case wire.TypeOf(m.Data) == wire.FrameBatch:
+		var room [wire.MaxBatch]wire.Batched
+		answers, err := wire.ParseBatch(room[:0], m.Data)
+		if err != nil {
+			e := Errorf(DataLoss, "bad reply: %w", err)
+			e.End = Handler
+			b.fail(func(*slot) bool { return true }, e)
+			return
+		}
+		b.answer(answers, nil)
+	case numbered && seq != 0:
+		b.answer([]wire.Batched{{Seq: seq}}, m)
+	default:
+		b.all(m)
+	}
+}
+
+// answer hands the answers, of which there are at most MaxBatch, to their calls:
+// m, or the frames if it is nil. One whose call has left finds nobody.
+func (b *batch) answer(answers []wire.Batched, m *nats.Msg) {
+	var taken [wire.MaxBatch]*slot
+	b.by.mu.Lock()
+	for i := range answers {
+		taken[i] = b.take(answers[i].Seq)
+	}
+	over := b.over()
+	b.by.mu.Unlock()
+	b.release(over)
+	for i := range answers {
+		if taken[i] != nil {
+			taken[i].result <- result{msg: m, frame: answers[i].Frame}
+		}
+	}
+}
+
+// take takes a call out. Answers mostly come in the order of the calls. The lock
+// is held.
+func (b *batch) take(seq uint64) *slot {
+	for range b.calls {
+		place := b.next
+		if b.next++; b.next == len(b.calls) {
+			b.next = 0
+		}
+		if s := b.calls[place]; s != nil && s.seq == seq {
+			b.calls[place] = nil
+			b.left--
+			return s
+		}
+	}
+	return nil
+}
+
+// all hands a message to every call.
+func (b *batch) all(m *nats.Msg) {
+	whole := len(b.calls) > 1 // it is sent, and nobody joins any more
+	for _, s := range b.drop(func(*slot) bool { return true }) {
+		s.result <- result{msg: m, whole: whole}
+	}
+}
+
+// fail ends the calls that match.
+func (b *batch) fail(match func(*slot) bool, err *Error) {
+	for _, s := range b.drop(match) {
+		one := *err
+		s.result <- result{err: &one}
+	}
+}
+
+// drop takes out the calls that match.
+func (b *batch) drop(match func(*slot) bool) []*slot {
+	var dropped []*slot
+	b.by.mu.Lock()
+	for i, s := range b.calls {
+		if s != nil && match(s) {
+			dropped = append(dropped, s)
+			b.calls[i] = nil
+			b.left--
+		}
+	}
+	over := b.over()
+	b.by.mu.Unlock()
+	b.release(over)
+	return dropped
+}
+
+// leave takes out a call that waits no longer.
+func (b *batch) leave(own *slot, place int) {
+	b.by.mu.Lock()
+	here := b.calls[place] == own
+	if here {
+		b.calls[place] = nil
+		b.left--
+	}
+	over := b.over()
+	b.by.mu.Unlock()
+	b.release(over)
+	if !here {
+		// Someone has taken it out and is about to fill it, or has: the slot must
+		// be empty before its next call.
+		<-own.result
+	}
+	b.by.conn.mux.recycle(own)
+}
+
+// waiting appends the numbers of the calls that wait.
+func (b *batch) waiting(all []uint64) []uint64 {
+	b.by.mu.Lock()
+	defer b.by.mu.Unlock()
+	for _, s := range b.calls {
+		if s != nil {
+			all = append(all, s.seq)
+		}
+	}
+	return all
+}
+
+// over returns the slot of a message for which nobody waits any more. The lock is
+// held.
+func (b *batch) over() *slot {
+	own := b.slot
+	if b.left > 0 {
+		return nil
+	}
+	b.slot = nil
+	return own
+}
+
+// release frees the reply subject of a message that is over.
+func (b *batch) release(own *slot) {
+	if own != nil {
+		b.by.conn.mux.release(own)
+	}
+}

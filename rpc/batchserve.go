@@ -1,0 +1,226 @@
+package rpc
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/wire"
+)
+
+const (
+	// maxBatchedAnswer is the longest answer that shares a message; to copy a
+	// longer one costs more than that saves.
+	maxBatchedAnswer = 4 << 10
+	// inlineHold is how long the answers of inline handlers wait for each other.
+	inlineHold = time.Millisecond
+	// batchPiece is how many calls of a batch share their memory: a slow one
+	// keeps that of few others.
+	batchPiece = 16
+)
+
+// A batch is the calls that came in one message, and their answers on the way
+// out. Whoever has the first answer of a message sends it as soon as those
+// goroutines have had their turn that could run; the answers that come meanwhile
+// join it. So no answer waits for a slow call, and as long as one is not sent
+// its call, or that of its message's sender, is at work.
+type batch struct {
+	srv   *Server
+	reply string
+	calls []*inbound // that have yet to begin, on goroutines of their own
+
+	mu      sync.Mutex
+	next    int  // of calls
+	relief  bool // a goroutine is on its way to take over
+	left    int  // calls without an answer
+	body    []byte
+	alone   int // where the first answer begins
+	answers int
+	sending bool // somebody will send what is gathered
+}
+
+// A batched is one call of a batch.
+type batched struct {
+	inbound
+	own nats.Msg
+}
+
+// isBatch reports whether a message is a batch.
+func isBatch(m *nats.Msg) bool {
+	return wire.TypeOf(m.Data) == wire.FrameBatch && len(m.Header[wire.HeaderContentType]) == 0
+}
+
+// receiveBatch takes a message of several calls. It runs where receive does.
+func (e *endpoint) receiveBatch(m *nats.Msg) {
+	s := e.srv
+	since, stale := s.conn.Arrived(bus.Calls)
+	var room [wire.MaxBatch]wire.Batched
+	frames, err := wire.ParseBatch(room[:0], m.Data)
+	if failure := e.refuseBatch(len(frames), err, stale); failure != nil {
+		if err := s.conn.Publish(s.life, m.Reply, "", nil, failure.AppendFrame(nil, 0)); err != nil {
+			s.log.Warn().Err(err).Str("method", e.method).Msg("a reply is lost")
+		}
+		return
+	}
+	// Here nobody else sends until all have begun.
+	b := &batch{srv: s, reply: m.Reply, left: len(frames), sending: true}
+	now := time.Now()
+	held := now
+	var piece []batched
+	for i, f := range frames {
+		if len(piece) == 0 {
+			piece = make([]batched, min(batchPiece, len(frames)-i))
+		}
+		c := &piece[0].inbound
+		piece[0].own = nats.Msg{Subject: m.Subject, Reply: m.Reply, Data: f.Frame, Sub: m.Sub}
+		c.ep, c.msg, c.batch, c.arrived, c.since, c.framed, c.seq = e, &piece[0].own, b, now, since, true, f.Seq
+		piece = piece[1:]
+		if !e.begin(c, b) || !e.opts.inline {
+			continue
+		}
+		c.serve()
+		if now = time.Now(); now.Sub(held) > inlineHold {
+			held = now
+			b.mu.Lock()
+			b.send()
+			b.mu.Unlock()
+		}
+	}
+	b.mu.Lock()
+	b.sending = false
+	b.send()
+	b.mu.Unlock()
+	if len(b.calls) > 0 {
+		s.workers.run(b)
+	}
+}
+
+// refuseBatch is what is wrong with a batch as a whole.
+func (e *endpoint) refuseBatch(calls int, err error, stale bool) *bus.Error {
+	if err != nil {
+		e.counter.done(0)
+	}
+	switch {
+	case errors.Is(err, wire.ErrVersion):
+		return e.failed(bus.Errorf(bus.Unimplemented, "the batch is of a frame version that is not known here, version %d is", wire.Version))
+	case err != nil:
+		return e.failed(bus.Errorf(bus.InvalidArgument, "the request is a broken batch: %w", err))
+	case stale:
+		e.counter.refused.Add(uint64(calls))
+		return e.srv.stoodStill()
+	}
+	return nil
+}
+
+// begin admits a call of a batch and, unless its handler is inline, puts it
+// among those that wait for a goroutine; false if it has been turned away.
+func (e *endpoint) begin(c *inbound, b *batch) bool {
+	if e.kind != "" {
+		c.reply(nil, e.failed(c.notACall()))
+		return false
+	}
+	if failure := e.srv.enter(e); failure != nil {
+		e.counter.refused.Add(1)
+		c.reply(nil, failure)
+		return false
+	}
+	if e.opts.inline {
+		return true
+	}
+	c.counted = true
+	e.srv.progress.add(c.seq, c)
+	b.calls = append(b.calls, c)
+	return true
+}
+
+// serve runs calls until none is left to begin. Before each of them another
+// goroutine is on its way, so that a slow call holds up none; as long as calls
+// are quick it finds nothing to do.
+func (b *batch) serve() {
+	for first := true; ; first = false {
+		c, more := b.take(first)
+		if c == nil {
+			return
+		}
+		if more {
+			b.srv.workers.run(b)
+		}
+		c.serve()
+	}
+}
+
+// take returns the call that is next, and whether somebody has to be sent for
+// the rest. first says that it is the first of a goroutine that was.
+func (b *batch) take(first bool) (c *inbound, more bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if first {
+		b.relief = false
+	}
+	if b.next == len(b.calls) {
+		return nil, false
+	}
+	c = b.calls[b.next]
+	b.calls[b.next] = nil
+	b.next++
+	if more = b.next < len(b.calls) && !b.relief; more {
+		b.relief = true
+	}
+	return c, more
+}
+
+// answer sends the answer of one call, together with others where it can.
+func (b *batch) answer(frame []byte) error {
+	limit := b.srv.conn.BatchBytes()
+	b.mu.Lock()
+	b.left--
+	if len(frame) > min(maxBatchedAnswer, limit/2) {
+		b.mu.Unlock()
+		return b.publish(frame)
+	}
+	defer b.mu.Unlock()
+	if len(b.body)+wire.BatchOverhead(1)+len(frame) > limit {
+		b.send()
+	}
+	b.body = wire.AppendToBatch(b.body, frame)
+	if b.answers++; b.answers == 1 {
+		b.alone = len(b.body) - len(frame)
+	}
+	switch {
+	case b.left == 0: // nothing comes that could join
+		b.send()
+	case !b.sending:
+		b.sending = true
+		for n := 0; b.answers > n; {
+			n = b.answers
+			b.mu.Unlock()
+			b.srv.conn.Yield()
+			b.mu.Lock()
+		}
+		b.sending = false
+		b.send()
+	}
+	return nil
+}
+
+// send publishes what is gathered. The lock is held.
+func (b *batch) send() {
+	if b.answers == 0 {
+		return
+	}
+	body := b.body
+	if b.answers == 1 {
+		body = body[b.alone:]
+	}
+	if err := b.publish(body); err != nil {
+		b.srv.log.Warn().Err(err).Int("answers", b.answers).Msg("replies are lost")
+	}
+	b.body, b.answers = b.body[:0], 0
+}
+
+func (b *batch) publish(data []byte) error {
+	return b.srv.conn.Publish(b.srv.life, b.reply, "", nil, data)
+}
