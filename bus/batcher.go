@@ -28,14 +28,18 @@ const (
 func (c *Conn) BatchBytes() int { return min(maxBatchBytes, c.MaxPayload()-besideBatch) }
 
 // A Batcher lets calls to one subject that are due at the same moment travel in
-// one message. No call waits for another: one that is alone goes on its own, and
-// whoever begins a message sends it as soon as those goroutines have had their
-// turn that could run. All its methods may be called from any goroutine.
+// one message. A call waits for no answer and no timer: one that is alone goes on
+// its own, and others for those callers alone that have got their answer and are
+// about to run, since they may call again. All its methods may be called from any
+// goroutine.
 type Batcher struct {
 	conn     *Conn
 	subject  string
 	inFlight atomic.Int64
 	rest     atomic.Int64 // calls that still go on their own
+	woken    atomic.Int64 // callers that have got their answer, ever
+	resumed  atomic.Int64 // those of them that have run since
+	due      atomic.Int64 // so many of them, and the open batch is sent; 0: it has a sender
 
 	mu     sync.Mutex
 	open   *batch // that calls may join
@@ -45,7 +49,12 @@ type Batcher struct {
 
 // NewBatcher returns a Batcher for the calls to a subject, whose listeners all
 // read batches.
-func (c *Conn) NewBatcher(subject string) *Batcher { return &Batcher{conn: c, subject: subject} }
+func (c *Conn) NewBatcher(subject string) *Batcher {
+	s := &Batcher{conn: c, subject: subject}
+	s.woken.Store(1) // so that due is never 0 where it counts
+	s.resumed.Store(1)
+	return s
+}
 
 // Idle reports whether no call of it waits at this moment.
 func (s *Batcher) Idle() bool { return s.inFlight.Load() == 0 }
@@ -83,6 +92,7 @@ func (s *Batcher) Call(ctx context.Context, most int, call Call) (Reply, error) 
 	b, place := s.join(own, most, call.Data)
 	select {
 	case r := <-own.result:
+		s.resume()
 		s.conn.mux.recycle(own)
 		switch {
 		case r.err != nil:
@@ -98,8 +108,9 @@ func (s *Batcher) Call(ctx context.Context, most int, call Call) (Reply, error) 
 	}
 }
 
-// join puts a call into the message that is being gathered. Whoever begins one
-// sends it, unless somebody has filled it before.
+// join puts a call into the message that is being gathered. Who fills it sends
+// it; else the last to run of the callers that were about to when it was begun;
+// else who has begun it.
 func (s *Batcher) join(own *slot, most int, frame []byte) (b *batch, place int) {
 	limit := s.conn.BatchBytes()
 	s.mu.Lock()
@@ -115,8 +126,13 @@ func (s *Batcher) join(own *slot, most int, frame []byte) (b *batch, place int) 
 	}
 	place = b.add(own, frame)
 	filled := len(b.calls) >= most
-	if filled {
+	switch {
+	case filled:
 		s.open = nil
+		s.due.Store(0)
+	case begun:
+		s.due.Store(s.woken.Load())
+		begun = s.due.Load() <= s.resumed.Load() && s.due.Swap(0) != 0
 	}
 	s.mu.Unlock()
 	if full != nil {
@@ -126,12 +142,34 @@ func (s *Batcher) join(own *slot, most int, frame []byte) (b *batch, place int) 
 	case filled:
 		b.send()
 	case begun:
-		for n := 0; b.grown(&n); {
-			s.conn.Yield()
-		}
-		b.send()
+		b.gather()
 	}
 	return b, place
+}
+
+// resume counts a caller that has got its answer.
+func (s *Batcher) resume() {
+	resumed := s.resumed.Add(1)
+	if due := s.due.Load(); due == 0 || resumed < due {
+		return
+	}
+	s.mu.Lock()
+	b := s.open
+	leads := b != nil && resumed >= s.due.Load() && s.due.Swap(0) != 0
+	s.mu.Unlock()
+	if leads {
+		// It begins once this caller waits again, most likely for a call that has
+		// joined. It ends when it has sent; the calls wait for that.
+		go b.gather()
+	}
+}
+
+// gather sends the batch once nobody comes any more.
+func (b *batch) gather() {
+	for n := 0; b.grown(&n); {
+		b.by.conn.Yield()
+	}
+	b.send()
 }
 
 // A batch is the calls that share a message. The lock of its Batcher guards it.
@@ -175,6 +213,7 @@ func (b *batch) send() {
 	s.mu.Lock()
 	if s.open == b {
 		s.open = nil
+		s.due.Store(0)
 	}
 	if b.sent {
 		s.mu.Unlock()
@@ -244,12 +283,16 @@ func (b *batch) deliver(m *nats.Msg) {
 func (b *batch) answer(answers []wire.Batched, m *nats.Msg) {
 	var taken [wire.MaxBatch]*slot
 	b.by.mu.Lock()
+	missed := 0
 	for i := range answers {
-		taken[i] = b.take(answers[i].Seq)
+		if taken[i] = b.take(answers[i].Seq); taken[i] == nil {
+			missed++
+		}
 	}
 	over := b.over()
 	b.by.mu.Unlock()
 	b.release(over)
+	b.by.woken.Add(int64(len(answers) - missed))
 	for i := range answers {
 		if taken[i] != nil {
 			taken[i].result <- result{msg: m, frame: answers[i].Frame}
@@ -304,6 +347,7 @@ func (b *batch) drop(match func(*slot) bool) []*slot {
 	over := b.over()
 	b.by.mu.Unlock()
 	b.release(over)
+	b.by.woken.Add(int64(len(dropped)))
 	return dropped
 }
 
@@ -322,6 +366,7 @@ func (b *batch) leave(own *slot, place int) {
 		// Someone has taken it out and is about to fill it, or has: the slot must
 		// be empty before its next call.
 		<-own.result
+		b.by.resume()
 	}
 	b.by.conn.mux.recycle(own)
 }

@@ -3,7 +3,6 @@ package rpc
 import (
 	"maps"
 
-	"github.com/mbus-dev/mbus/bus/wire"
 	"github.com/mbus-dev/mbus/discovery"
 )
 
@@ -34,7 +33,7 @@ func (s *Server) newAnnouncer() (*discovery.Announcer, error) {
 	}
 	return discovery.NewAnnouncer(s.conn, discovery.AnnouncerConfig{
 		Name: s.cfg.Name, ID: s.id, Version: s.cfg.Version, Metadata: metadata, Endpoints: endpoints,
-		Batch: wire.MaxBatch, Interval: s.cfg.BeatInterval, Load: s.load, Stats: s.announcedStats, Logger: s.log,
+		Batch: s.batch(), Interval: s.cfg.BeatInterval, Load: s.load, Stats: s.announcedStats, Logger: s.log,
 	})
 }
 

@@ -15,18 +15,19 @@ const (
 	// maxBatchedAnswer is the longest answer that shares a message; to copy a
 	// longer one costs more than that saves.
 	maxBatchedAnswer = 4 << 10
-	// inlineHold is how long the answers of inline handlers wait for each other.
-	inlineHold = time.Millisecond
+	// answerHold is how long an answer may wait for the next of quick handlers
+	// that run one after the other.
+	answerHold = 100 * time.Microsecond
 	// batchPiece is how many calls of a batch share their memory: a slow one
 	// keeps that of few others.
 	batchPiece = 16
 )
 
 // A batch is the calls that came in one message, and their answers on the way
-// out. Whoever has the first answer of a message sends it as soon as those
-// goroutines have had their turn that could run; the answers that come meanwhile
-// join it. So no answer waits for a slow call, and as long as one is not sent
-// its call, or that of its message's sender, is at work.
+// out. An answer waits for others as long as handlers are quick: whoever is about
+// to run the next call first sends what has waited, and before each call another
+// goroutine is on its way that does so if the handler blocks. A call whose answer
+// is not sent yet is still at work.
 type batch struct {
 	srv   *Server
 	reply string
@@ -37,15 +38,26 @@ type batch struct {
 	relief  bool // a goroutine is on its way to take over
 	left    int  // calls without an answer
 	body    []byte
-	alone   int // where the first answer begins
-	answers int
-	sending bool // somebody will send what is gathered
+	alone   int       // where the first answer begins
+	answers int       // gathered
+	owed    int64     // calls among them, which are at work; others have been turned away
+	since   time.Time // when the first answer came
+	ending  bool      // somebody sends once no more answers come
 }
 
 // A batched is one call of a batch.
 type batched struct {
 	inbound
 	own nats.Msg
+}
+
+// batch is the most calls in a message that the server reads: of those that it
+// may have at work, a quarter at most.
+func (s *Server) batch() int {
+	if n := min(wire.MaxBatch, s.cfg.Concurrency/4); n > 1 {
+		return n
+	}
+	return 0
 }
 
 // isBatch reports whether a message is a batch.
@@ -65,10 +77,8 @@ func (e *endpoint) receiveBatch(m *nats.Msg) {
 		}
 		return
 	}
-	// Here nobody else sends until all have begun.
-	b := &batch{srv: s, reply: m.Reply, left: len(frames), sending: true}
+	b := &batch{srv: s, reply: m.Reply, left: len(frames)}
 	now := time.Now()
-	held := now
 	var piece []batched
 	for i, f := range frames {
 		if len(piece) == 0 {
@@ -82,15 +92,9 @@ func (e *endpoint) receiveBatch(m *nats.Msg) {
 			continue
 		}
 		c.serve()
-		if now = time.Now(); now.Sub(held) > inlineHold {
-			held = now
-			b.mu.Lock()
-			b.send()
-			b.mu.Unlock()
-		}
+		now = b.hold()
 	}
 	b.mu.Lock()
-	b.sending = false
 	b.send()
 	b.mu.Unlock()
 	if len(b.calls) > 0 {
@@ -127,6 +131,7 @@ func (e *endpoint) begin(c *inbound, b *batch) bool {
 		c.reply(nil, failure)
 		return false
 	}
+	c.admitted = true
 	if e.opts.inline {
 		return true
 	}
@@ -140,7 +145,9 @@ func (e *endpoint) begin(c *inbound, b *batch) bool {
 // goroutine is on its way, so that a slow call holds up none; as long as calls
 // are quick it finds nothing to do.
 func (b *batch) serve() {
+	defer b.end()
 	for first := true; ; first = false {
+		b.hold()
 		c, more := b.take(first)
 		if c == nil {
 			return
@@ -153,7 +160,8 @@ func (b *batch) serve() {
 }
 
 // take returns the call that is next, and whether somebody has to be sent for
-// the rest. first says that it is the first of a goroutine that was.
+// the rest, be it only of the answers. first says that it is the first of a
+// goroutine that was.
 func (b *batch) take(first bool) (c *inbound, more bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -166,14 +174,14 @@ func (b *batch) take(first bool) (c *inbound, more bool) {
 	c = b.calls[b.next]
 	b.calls[b.next] = nil
 	b.next++
-	if more = b.next < len(b.calls) && !b.relief; more {
-		b.relief = true
-	}
+	more = !b.relief && (b.next < len(b.calls) || b.answers > 0)
+	b.relief = b.relief || more
 	return c, more
 }
 
-// answer sends the answer of one call, together with others where it can.
-func (b *batch) answer(frame []byte) error {
+// answer takes the answer of one call, which shares a message with others if it
+// is short enough.
+func (b *batch) answer(c *inbound, frame []byte) error {
 	limit := b.srv.conn.BatchBytes()
 	b.mu.Lock()
 	b.left--
@@ -187,23 +195,42 @@ func (b *batch) answer(frame []byte) error {
 	}
 	b.body = wire.AppendToBatch(b.body, frame)
 	if b.answers++; b.answers == 1 {
-		b.alone = len(b.body) - len(frame)
+		b.alone, b.since = len(b.body)-len(frame), time.Now()
 	}
-	switch {
-	case b.left == 0: // nothing comes that could join
-		b.send()
-	case !b.sending:
-		b.sending = true
-		for n := 0; b.answers > n; {
-			n = b.answers
-			b.mu.Unlock()
-			b.srv.conn.Yield()
-			b.mu.Lock()
-		}
-		b.sending = false
-		b.send()
+	if c.admitted {
+		c.owed = true
+		b.owed++
 	}
 	return nil
+}
+
+// hold sends answers that have waited long enough.
+func (b *batch) hold() time.Time {
+	now := time.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.answers > 0 && now.Sub(b.since) > answerHold {
+		b.send()
+	}
+	return now
+}
+
+// end sends the rest, once those have had their turn that could still add to it.
+func (b *batch) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ending {
+		return
+	}
+	b.ending = true
+	for n := 0; b.left > 0 && b.answers > n; {
+		n = b.answers
+		b.mu.Unlock()
+		b.srv.conn.Yield()
+		b.mu.Lock()
+	}
+	b.ending = false
+	b.send()
 }
 
 // send publishes what is gathered. The lock is held.
@@ -218,7 +245,8 @@ func (b *batch) send() {
 	if err := b.publish(body); err != nil {
 		b.srv.log.Warn().Err(err).Int("answers", b.answers).Msg("replies are lost")
 	}
-	b.body, b.answers = b.body[:0], 0
+	b.srv.depart(&b.srv.atWork, b.owed)
+	b.body, b.answers, b.owed = b.body[:0], 0, 0
 }
 
 func (b *batch) publish(data []byte) error {

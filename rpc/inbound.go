@@ -29,8 +29,11 @@ type inbound struct {
 	timeout time.Duration
 	opened  *opened // nil for a call whose request came whole
 	batch   *batch  // nil for a call that came in a message of its own
-	request Request
-	ctx     callContext
+
+	admitted bool // of a batch: it is at work
+	owed     bool // and so it is until its answer is sent
+	request  Request
+	ctx      callContext
 
 	res     *Response
 	failure *bus.Error
@@ -114,7 +117,9 @@ func (c *inbound) finish(seq uint64) {
 	if c.counted {
 		c.ep.srv.progress.remove(seq, c)
 	}
-	c.ep.srv.leave(c.ep)
+	if !c.owed {
+		c.ep.srv.leave(c.ep)
+	}
 }
 
 // A parting is the rest of a call whose answer goes in parts.
@@ -123,7 +128,12 @@ type parting struct {
 	seq uint64
 }
 
-func (p *parting) serve() { p.finish(p.seq) }
+func (p *parting) serve() {
+	p.finish(p.seq)
+	if p.batch != nil {
+		p.batch.end()
+	}
+}
 
 func (c *inbound) answer() (*Response, *bus.Error) {
 	s := c.ep.srv
