@@ -17,6 +17,10 @@ const (
 	maxBatchBytes = 32 << 10
 	// besideBatch is room for what else is in a message.
 	besideBatch = 1 << 10
+	// maxGathered bounds the calls that are sent together.
+	maxGathered = 8 * wire.MaxBatch
+	maxSpare    = 4 // bodies of messages
+	quietTurns  = 8
 	// After barrenMost messages in a row that nobody has shared, the next
 	// barrenRest calls go on their own.
 	barrenMost = 64
@@ -35,22 +39,24 @@ func (c *Conn) BatchBytes() int { return min(maxBatchBytes, c.MaxPayload()-besid
 type Batcher struct {
 	conn     *Conn
 	subject  string
+	made     time.Time
 	inFlight atomic.Int64
 	rest     atomic.Int64 // calls that still go on their own
 	woken    atomic.Int64 // callers that have got their answer, ever
 	resumed  atomic.Int64 // those of them that have run since
-	due      atomic.Int64 // so many of them, and the open batch is sent; 0: it has a sender
+	due      atomic.Int64 // so many of them, and what is gathered is sent; 0: it has a sender
 
-	mu     sync.Mutex
-	open   *batch // that calls may join
-	barren int
-	spare  []byte // for the body of the next
+	mu       sync.Mutex
+	gathered []*batch // to be sent; calls join the last
+	calls    int      // in them
+	barren   int
+	spare    [][]byte // for the bodies of the next
 }
 
 // NewBatcher returns a Batcher for the calls to a subject, whose listeners all
 // read batches.
 func (c *Conn) NewBatcher(subject string) *Batcher {
-	s := &Batcher{conn: c, subject: subject}
+	s := &Batcher{conn: c, subject: subject, made: time.Now()}
 	s.woken.Store(1) // so that due is never 0 where it counts
 	s.resumed.Store(1)
 	return s
@@ -81,9 +87,9 @@ func (s *Batcher) Call(ctx context.Context, most int, call Call) (Reply, error) 
 		m, err := s.conn.Call(ctx, call)
 		return Reply{Msg: m}, err
 	}
-	start := time.Now()
+	start := time.Since(s.made) // the clock of the day would cost more
 	if ctx.Err() != nil {
-		return Reply{}, contextError(ctx, start)
+		return Reply{}, contextError(ctx, time.Now())
 	}
 	own, err := s.conn.mux.seat(slot{subject: s.subject, seq: call.Seq})
 	if err != nil {
@@ -96,55 +102,58 @@ func (s *Batcher) Call(ctx context.Context, most int, call Call) (Reply, error) 
 		s.conn.mux.recycle(own)
 		switch {
 		case r.err != nil:
-			r.err.Elapsed = time.Since(start)
+			r.err.Elapsed = time.Since(s.made) - start
 			return Reply{}, r.err
 		case r.msg != nil && NoResponders(r.msg):
-			return Reply{}, nobody(s.subject, time.Since(start))
+			return Reply{}, nobody(s.subject, time.Since(s.made)-start)
 		}
 		return Reply{Msg: r.msg, Whole: r.whole, Frame: r.frame}, nil
 	case <-ctx.Done():
 		b.leave(own, place)
-		return Reply{}, contextError(ctx, start)
+		return Reply{}, contextError(ctx, s.made.Add(start))
 	}
 }
 
-// join puts a call into the message that is being gathered. Who fills it sends
-// it; else the last to run of the callers that were about to when it was begun;
-// else who has begun it.
+// join puts a call into the message that is being gathered. All that are gathered
+// are sent together, so that they share a write: by the last to run of the callers
+// that were about to when the first was begun, or else by who has begun it.
 func (s *Batcher) join(own *slot, most int, frame []byte) (b *batch, place int) {
 	limit := s.conn.BatchBytes()
 	s.mu.Lock()
-	b = s.open
-	var full *batch
-	if b != nil && len(b.body)+wire.BatchOverhead(1)+len(frame) > limit {
-		full, b = b, nil
+	begun := len(s.gathered) == 0
+	if !begun {
+		b = s.gathered[len(s.gathered)-1]
 	}
-	begun := b == nil
-	if begun {
-		b = &batch{by: s, body: s.spare[:0]}
-		s.open, s.spare = b, nil
+	if begun || len(b.calls) >= most || len(b.body)+wire.BatchOverhead(1)+len(frame) > limit {
+		b = &batch{by: s, body: s.spareBody()}
+		s.gathered = append(s.gathered, b)
 	}
 	place = b.add(own, frame)
-	filled := len(b.calls) >= most
-	switch {
-	case filled:
-		s.open = nil
-		s.due.Store(0)
-	case begun:
+	s.calls++
+	brimful := s.calls >= maxGathered
+	if begun {
 		s.due.Store(s.woken.Load())
 		begun = s.due.Load() <= s.resumed.Load() && s.due.Swap(0) != 0
 	}
 	s.mu.Unlock()
-	if full != nil {
-		full.send()
-	}
 	switch {
-	case filled:
-		b.send()
+	case brimful:
+		s.send()
 	case begun:
-		b.gather()
+		s.gather()
 	}
 	return b, place
+}
+
+// spareBody returns room for a message. The lock is held.
+func (s *Batcher) spareBody() []byte {
+	last := len(s.spare) - 1
+	if last < 0 {
+		return nil
+	}
+	body := s.spare[last]
+	s.spare = s.spare[:last]
+	return body[:0]
 }
 
 // resume counts a caller that has got its answer.
@@ -154,22 +163,55 @@ func (s *Batcher) resume() {
 		return
 	}
 	s.mu.Lock()
-	b := s.open
-	leads := b != nil && resumed >= s.due.Load() && s.due.Swap(0) != 0
+	leads := len(s.gathered) > 0 && resumed >= s.due.Load() && s.due.Swap(0) != 0
 	s.mu.Unlock()
 	if leads {
 		// It begins once this caller waits again, most likely for a call that has
 		// joined. It ends when it has sent; the calls wait for that.
-		go b.gather()
+		go s.gather()
 	}
 }
 
-// gather sends the batch once nobody comes any more.
-func (b *batch) gather() {
-	for n := 0; b.grown(&n); {
-		b.by.conn.Yield()
+// gather sends what is gathered once nobody comes any more.
+func (s *Batcher) gather() {
+	n := 0
+	for quiet := 0; quiet < quietTurns; quiet++ {
+		if s.grown(&n) {
+			quiet = 0
+		}
+		s.conn.Yield()
 	}
-	b.send()
+	s.send()
+}
+
+// grown reports whether calls have come since n was their number, which it
+// updates.
+func (s *Batcher) grown(n *int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.calls == *n {
+		return false
+	}
+	*n = s.calls
+	return true
+}
+
+// send publishes what is gathered.
+func (s *Batcher) send() {
+	s.mu.Lock()
+	all := s.gathered
+	s.gathered, s.calls = nil, 0
+	s.due.Store(0)
+	for _, b := range all {
+		s.judge(len(b.calls))
+		if b.left > 0 {
+			b.slot, b.reply, b.failed = s.conn.mux.take(slot{subject: s.subject, f: b.deliver, batch: b})
+		}
+	}
+	s.mu.Unlock()
+	for _, b := range all {
+		b.publish()
+	}
 }
 
 // A batch is the calls that share a message. The lock of its Batcher guards it.
@@ -180,8 +222,10 @@ type batch struct {
 	calls []*slot // nil: it has its answer, or has left
 	left  int     // calls
 	next  int     // where the next answer's call may be
-	sent  bool
-	slot  *slot // of the message, while it is out
+
+	slot   *slot // of the message, while it is out
+	reply  string
+	failed error // to get a slot
 }
 
 // add puts one more call in. The lock is held.
@@ -195,48 +239,23 @@ func (b *batch) add(own *slot, frame []byte) (place int) {
 	return len(b.calls) - 1
 }
 
-// grown reports whether calls have come since n was their number, which it
-// updates; false once the batch is sent.
-func (b *batch) grown(n *int) bool {
-	b.by.mu.Lock()
-	defer b.by.mu.Unlock()
-	if b.sent || len(b.calls) == *n {
-		return false
+// publish publishes the message. One call goes as it would without a batch.
+func (b *batch) publish() {
+	s, body, err := b.by, b.body, b.failed
+	if b.reply == "" && err == nil {
+		return // all of its calls have left
 	}
-	*n = len(b.calls)
-	return true
-}
-
-// send publishes the batch, once. One call goes as it would without a batch.
-func (b *batch) send() {
-	s := b.by
-	s.mu.Lock()
-	if s.open == b {
-		s.open = nil
-		s.due.Store(0)
-	}
-	if b.sent {
-		s.mu.Unlock()
-		return
-	}
-	b.sent = true
-	if b.left == 0 {
-		s.mu.Unlock()
-		return
-	}
-	s.judge(len(b.calls))
-	body := b.body
 	if len(b.calls) == 1 {
 		body = body[b.alone:]
 	}
-	own, reply, err := s.conn.mux.take(slot{subject: s.subject, f: b.deliver, batch: b})
-	b.slot = own
-	s.mu.Unlock()
 	if err == nil {
-		err = s.conn.publish(s.subject, reply, nil, body)
+		err = s.conn.publish(s.subject, b.reply, nil, body)
 	}
 	s.mu.Lock()
-	s.spare, b.body = b.body, nil
+	if len(s.spare) < maxSpare {
+		s.spare = append(s.spare, b.body)
+	}
+	b.body = nil
 	s.mu.Unlock()
 	if err != nil {
 		b.fail(func(*slot) bool { return true }, AsError(err))

@@ -18,9 +18,6 @@ const (
 	// answerHold is how long an answer may wait for the next of quick handlers
 	// that run one after the other.
 	answerHold = 100 * time.Microsecond
-	// batchPiece is how many calls of a batch share their memory: a slow one
-	// keeps that of few others.
-	batchPiece = 16
 )
 
 // A batch is the calls that came in one message, and their answers on the way
@@ -31,6 +28,7 @@ const (
 type batch struct {
 	srv   *Server
 	reply string
+	began time.Time
 	calls []*inbound // that have yet to begin, on goroutines of their own
 
 	mu      sync.Mutex
@@ -38,17 +36,11 @@ type batch struct {
 	relief  bool // a goroutine is on its way to take over
 	left    int  // calls without an answer
 	body    []byte
-	alone   int       // where the first answer begins
-	answers int       // gathered
-	owed    int64     // calls among them, which are at work; others have been turned away
-	since   time.Time // when the first answer came
-	ending  bool      // somebody sends once no more answers come
-}
-
-// A batched is one call of a batch.
-type batched struct {
-	inbound
-	own nats.Msg
+	alone   int           // where the first answer begins
+	answers int           // gathered
+	owed    int64         // calls among them, which are at work; others have been turned away
+	since   time.Duration // from began until the first answer came
+	ending  bool          // somebody sends once no more answers come
 }
 
 // batch is the most calls in a message that the server reads: of those that it
@@ -79,20 +71,14 @@ func (e *endpoint) receiveBatch(m *nats.Msg) {
 	}
 	b := &batch{srv: s, reply: m.Reply, left: len(frames)}
 	now := time.Now()
-	var piece []batched
-	for i, f := range frames {
-		if len(piece) == 0 {
-			piece = make([]batched, min(batchPiece, len(frames)-i))
-		}
-		c := &piece[0].inbound
-		piece[0].own = nats.Msg{Subject: m.Subject, Reply: m.Reply, Data: f.Frame, Sub: m.Sub}
-		c.ep, c.msg, c.batch, c.arrived, c.since, c.framed, c.seq = e, &piece[0].own, b, now, since, true, f.Seq
-		piece = piece[1:]
+	b.began = now
+	for _, f := range frames {
+		c := &inbound{ep: e, msg: m, data: f.Frame, batch: b, arrived: now, since: since, framed: true, seq: f.Seq}
 		if !e.begin(c, b) || !e.opts.inline {
 			continue
 		}
 		c.serve()
-		now = b.hold()
+		now = b.began.Add(b.hold())
 	}
 	b.mu.Lock()
 	b.send()
@@ -195,7 +181,7 @@ func (b *batch) answer(c *inbound, frame []byte) error {
 	}
 	b.body = wire.AppendToBatch(b.body, frame)
 	if b.answers++; b.answers == 1 {
-		b.alone, b.since = len(b.body)-len(frame), time.Now()
+		b.alone, b.since = len(b.body)-len(frame), time.Since(b.began)
 	}
 	if c.admitted {
 		c.owed = true
@@ -204,12 +190,13 @@ func (b *batch) answer(c *inbound, frame []byte) error {
 	return nil
 }
 
-// hold sends answers that have waited long enough.
-func (b *batch) hold() time.Time {
-	now := time.Now()
+// hold sends answers that have waited long enough, and returns the time since the
+// batch came.
+func (b *batch) hold() time.Duration {
+	now := time.Since(b.began)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.answers > 0 && now.Sub(b.since) > answerHold {
+	if b.answers > 0 && now-b.since > answerHold {
 		b.send()
 	}
 	return now
