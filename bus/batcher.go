@@ -49,6 +49,7 @@ type Batcher struct {
 	mu       sync.Mutex
 	gathered []*batch // to be sent; calls join the last
 	calls    int      // in them
+	usual    int      // calls of a message, lately
 	barren   int
 	spare    [][]byte // for the bodies of the next
 }
@@ -125,7 +126,7 @@ func (s *Batcher) join(own *slot, most int, frame []byte) (b *batch, place int) 
 		b = s.gathered[len(s.gathered)-1]
 	}
 	if begun || len(b.calls) >= most || len(b.body)+wire.BatchOverhead(1)+len(frame) > limit {
-		b = &batch{by: s, body: s.spareBody()}
+		b = &batch{by: s, body: s.spareBody(), calls: make([]*slot, 0, s.usual)}
 		s.gathered = append(s.gathered, b)
 	}
 	place = b.add(own, frame)
@@ -204,6 +205,7 @@ func (s *Batcher) send() {
 	s.due.Store(0)
 	for _, b := range all {
 		s.judge(len(b.calls))
+		s.usual = len(b.calls)
 		if b.left > 0 {
 			b.slot, b.reply, b.failed = s.conn.mux.take(slot{subject: s.subject, f: b.deliver, batch: b})
 		}

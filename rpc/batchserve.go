@@ -32,11 +32,11 @@ type batch struct {
 	calls []*inbound // that have yet to begin, on goroutines of their own
 
 	mu      sync.Mutex
-	next    int  // of calls
-	relief  bool // a goroutine is on its way to take over
-	left    int  // calls without an answer
-	body    []byte
-	alone   int           // where the first answer begins
+	next    int           // of calls
+	relief  bool          // a goroutine is on its way to take over
+	left    int           // calls without an answer
+	body    *buffer       // nil before the first answer of a message
+	alone   int           // where it begins
 	answers int           // gathered
 	owed    int64         // calls among them, which are at work; others have been turned away
 	since   time.Duration // from began until the first answer came
@@ -69,9 +69,11 @@ func (e *endpoint) receiveBatch(m *nats.Msg) {
 		}
 		return
 	}
-	b := &batch{srv: s, reply: m.Reply, left: len(frames)}
 	now := time.Now()
-	b.began = now
+	b := &batch{srv: s, reply: m.Reply, began: now, left: len(frames)}
+	if !e.opts.inline {
+		b.calls = make([]*inbound, 0, len(frames))
+	}
 	for _, f := range frames {
 		c := &inbound{ep: e, msg: m, data: f.Frame, batch: b, arrived: now, since: since, framed: true, seq: f.Seq}
 		if !e.begin(c, b) || !e.opts.inline {
@@ -176,12 +178,15 @@ func (b *batch) answer(c *inbound, frame []byte) error {
 		return b.publish(frame)
 	}
 	defer b.mu.Unlock()
-	if len(b.body)+wire.BatchOverhead(1)+len(frame) > limit {
+	if b.answers > 0 && len(b.body.b)+wire.BatchOverhead(1)+len(frame) > limit {
 		b.send()
 	}
-	b.body = wire.AppendToBatch(b.body, frame)
+	if b.answers == 0 {
+		b.body, b.since = b.srv.buffers.get(), time.Since(b.began)
+	}
+	b.body.b = wire.AppendToBatch(b.body.b, frame)
 	if b.answers++; b.answers == 1 {
-		b.alone, b.since = len(b.body)-len(frame), time.Since(b.began)
+		b.alone = len(b.body.b) - len(frame)
 	}
 	if c.admitted {
 		c.owed = true
@@ -225,7 +230,7 @@ func (b *batch) send() {
 	if b.answers == 0 {
 		return
 	}
-	body := b.body
+	body := b.body.b
 	if b.answers == 1 {
 		body = body[b.alone:]
 	}
@@ -233,7 +238,8 @@ func (b *batch) send() {
 		b.srv.log.Warn().Err(err).Int("answers", b.answers).Msg("replies are lost")
 	}
 	b.srv.depart(&b.srv.atWork, b.owed)
-	b.body, b.answers, b.owed = b.body[:0], 0, 0
+	b.srv.buffers.put(b.body)
+	b.body, b.answers, b.owed = nil, 0, 0
 }
 
 func (b *batch) publish(data []byte) error {
