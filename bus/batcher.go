@@ -207,13 +207,45 @@ func (s *Batcher) send() {
 		s.judge(len(b.calls))
 		s.usual = len(b.calls)
 		if b.left > 0 {
-			b.slot, b.reply, b.failed = s.conn.mux.take(slot{subject: s.subject, f: b.deliver, batch: b})
+			b.slot, b.reply = s.conn.mux.carry(slot{subject: s.subject, f: b.deliver, batch: b})
 		}
 	}
 	s.mu.Unlock()
 	for _, b := range all {
 		b.publish()
 	}
+}
+
+// seat returns a slot for one call of a batch. It is in no table: the message's
+// slot leads to it.
+func (m *mux) seat(use slot) (*slot, error) {
+	if m.open.Add(1) > m.max {
+		m.open.Add(-1)
+		e := Errorf(ResourceExhausted, "%d calls wait for a reply already, the most this connection allows", m.max)
+		e.End, e.Retry = Refused, RetrySafe
+		return nil, e
+	}
+	var s *slot
+	select {
+	case s = <-m.free:
+	default:
+		s = &slot{result: make(chan result, 1)}
+	}
+	use.result = s.result
+	*s = use
+	return s, nil
+}
+
+// carry puts the slot of a message of several calls, which count themselves, into
+// the table.
+func (m *mux) carry(use slot) (own *slot, reply string) {
+	own = &use
+	own.key = m.next.Add(1)
+	shard := &m.shards[own.key%muxShards]
+	shard.mu.Lock()
+	shard.slots[own.key] = own
+	shard.mu.Unlock()
+	return own, m.replySubject(own.key)
 }
 
 // A batch is the calls that share a message. The lock of its Batcher guards it.
@@ -225,9 +257,8 @@ type batch struct {
 	left  int     // calls
 	next  int     // where the next answer's call may be
 
-	slot   *slot // of the message, while it is out
-	reply  string
-	failed error // to get a slot
+	slot  *slot // of the message, while it is out
+	reply string
 }
 
 // add puts one more call in. The lock is held.
@@ -243,16 +274,14 @@ func (b *batch) add(own *slot, frame []byte) (place int) {
 
 // publish publishes the message. One call goes as it would without a batch.
 func (b *batch) publish() {
-	s, body, err := b.by, b.body, b.failed
-	if b.reply == "" && err == nil {
+	if b.reply == "" {
 		return // all of its calls have left
 	}
+	s, body := b.by, b.body
 	if len(b.calls) == 1 {
 		body = body[b.alone:]
 	}
-	if err == nil {
-		err = s.conn.publish(s.subject, b.reply, nil, body)
-	}
+	err := s.conn.publish(s.subject, b.reply, nil, body)
 	s.mu.Lock()
 	if len(s.spare) < maxSpare {
 		s.spare = append(s.spare, b.body)
@@ -418,6 +447,6 @@ func (b *batch) over() *slot {
 // release frees the reply subject of a message that is over.
 func (b *batch) release(own *slot) {
 	if own != nil {
-		b.by.conn.mux.release(own)
+		b.by.conn.mux.remove(own.key)
 	}
 }

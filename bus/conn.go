@@ -32,13 +32,14 @@ type Conn struct {
 	denied  denials
 	epoch   atomic.Uint64
 	payload atomic.Int64 // that the broker takes; NATS would have us wait for a write
-	yielder *yielder
 	closed  chan struct{}
 	closing *ending
 
 	mu      sync.Mutex
 	changed chan struct{}
 	shared  map[any]any
+
+	yielder yielder // of who gathers frames
 }
 
 // Connect connects to the bus. Without Config.FailFast it tries until ctx ends
@@ -56,7 +57,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		return nil, Errorf(InvalidArgument, "inbox prefix %q must begin with \"_\": services drop requests that want their reply elsewhere", cfg.InboxPrefix)
 	}
 	c := &Conn{
-		id: nuid.Next(), cfg: cfg, log: cfg.Logger, yielder: newYielder(),
+		id: nuid.Next(), cfg: cfg, log: cfg.Logger,
 		closed: make(chan struct{}), closing: newEnding(), changed: make(chan struct{}), shared: make(map[any]any),
 	}
 	c.mux = newMux(cfg.inboxPrefix()+"."+c.id+".", cfg.MaxCalls)
@@ -65,6 +66,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	c.lanes[Streams].size = streamLaneSize
 	c.pulse = newPulse(c)
+	c.yielder.made = time.Now()
 	if err := c.dial(ctx); err != nil {
 		return nil, err
 	}

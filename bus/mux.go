@@ -42,7 +42,7 @@ type mux struct {
 // they come to failed, or to each call of a batch.
 type slot struct {
 	key     uint64
-	result  chan result // nil with f
+	result  chan result
 	subject string      // that the request went to
 	seq     uint64      // by which both sides know the call, 0 if there is no such number
 	f       func(*nats.Msg)
@@ -70,44 +70,25 @@ func newMux(prefix string, maxCalls int) *mux {
 
 // take returns a slot and the reply subject that leads to it.
 func (m *mux) take(use slot) (*slot, string, error) {
-	use.key = m.next.Add(1)
-	s, err := m.seat(use)
-	if err != nil {
-		return nil, "", err
+	if m.open.Add(1) > m.max {
+		m.open.Add(-1)
+		e := Errorf(ResourceExhausted, "%d calls wait for a reply already, the most this connection allows", m.max)
+		e.End, e.Retry = Refused, RetrySafe
+		return nil, "", e
 	}
+	var s *slot
+	select {
+	case s = <-m.free:
+	default:
+		s = &slot{result: make(chan result, 1)}
+	}
+	use.key, use.result = m.next.Add(1), s.result
+	*s = use
 	shard := &m.shards[s.key%muxShards]
 	shard.mu.Lock()
 	shard.slots[s.key] = s
 	shard.mu.Unlock()
 	return s, m.replySubject(s.key), nil
-}
-
-// seat returns a slot that is in no table, as the calls of a batch have it.
-func (m *mux) seat(use slot) (*slot, error) {
-	if m.open.Add(1) > m.max {
-		m.open.Add(-1)
-		e := Errorf(ResourceExhausted, "%d calls wait for a reply already, the most this connection allows", m.max)
-		e.End, e.Retry = Refused, RetrySafe
-		return nil, e
-	}
-	s := m.spare(use.f != nil)
-	use.result = s.result
-	*s = use
-	return s, nil
-}
-
-// spare returns a slot that nobody uses. One for many messages needs no channel
-// and is not kept.
-func (m *mux) spare(many bool) *slot {
-	if many {
-		return new(slot)
-	}
-	select {
-	case s := <-m.free:
-		return s
-	default:
-		return &slot{result: make(chan result, 1)}
-	}
 }
 
 // release gives a slot back, whether or not its reply came.

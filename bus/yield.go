@@ -17,38 +17,25 @@ const (
 	yieldRest = 100
 )
 
-// A yielder lets other goroutines run, unless that has taken long lately.
-type yielder struct {
-	made  time.Time
-	until atomic.Int64 // no yield before this, after made
-}
-
-func newYielder() *yielder { return &yielder{made: time.Now()} }
-
-func (y *yielder) yield() {
-	now := time.Since(y.made)
-	if int64(now) < y.until.Load() {
-		return
-	}
-	runtime.Gosched()
-	if took := time.Since(y.made) - now; took > longYield {
-		y.until.Store(int64(now + yieldRest*took))
-	}
-}
-
 // A yieldingConn lets other goroutines run before it writes. NATS holds the
 // connection's lock meanwhile, so whoever is about to publish comes to wait for
 // that lock, and all of them ride the write after this one: under load there are
 // several calls in a write in place of one, which is most of what a call costs.
 type yieldingConn struct {
 	net.Conn
-	*yielder
+	made  time.Time
+	until atomic.Int64 // no yield before this, after made
 }
 
-func yielding(conn net.Conn) net.Conn { return &yieldingConn{conn, newYielder()} }
+func yielding(conn net.Conn) net.Conn { return &yieldingConn{Conn: conn, made: time.Now()} }
 
 func (c *yieldingConn) Write(b []byte) (int, error) {
-	c.yield()
+	if now := time.Since(c.made); int64(now) >= c.until.Load() {
+		runtime.Gosched()
+		if took := time.Since(c.made) - now; took > longYield {
+			c.until.Store(int64(now + yieldRest*took))
+		}
+	}
 	return c.Conn.Write(b)
 }
 
