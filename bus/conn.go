@@ -31,7 +31,6 @@ type Conn struct {
 	pulse   *pulse
 	denied  denials
 	epoch   atomic.Uint64
-	payload atomic.Int64 // that the broker takes; NATS would have us wait for a write
 	closed  chan struct{}
 	closing *ending
 
@@ -91,7 +90,6 @@ func (c *Conn) dial(ctx context.Context) error {
 		nc, err := nats.Connect(c.cfg.url(), opts...)
 		if err == nil {
 			c.nc = nc
-			c.payload.Store(nc.MaxPayload())
 			return nil
 		}
 		refused := connectError(c.cfg, err)
@@ -224,7 +222,7 @@ func (c *Conn) Closed() <-chan struct{} { return c.closed }
 
 // MaxPayload is the most bytes, headers included, that the broker takes in one
 // message.
-func (c *Conn) MaxPayload() int { return int(c.payload.Load()) }
+func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
 
 // Logger returns the logger of the Config.
 func (c *Conn) Logger() zerolog.Logger { return c.log }
@@ -272,7 +270,6 @@ func (c *Conn) disconnected(err error) {
 }
 
 func (c *Conn) reconnected() {
-	c.payload.Store(c.nc.MaxPayload())
 	c.epoch.Add(1)
 	c.denied.clear()
 	c.log.Info().Str("url", c.nc.ConnectedUrlRedacted()).Msg("the broker is back")

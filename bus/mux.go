@@ -43,8 +43,8 @@ type mux struct {
 type slot struct {
 	key     uint64
 	result  chan result
-	subject string      // that the request went to
-	seq     uint64      // by which both sides know the call, 0 if there is no such number
+	subject string // that the request went to
+	seq     uint64 // by which both sides know the call, 0 if there is no such number
 	f       func(*nats.Msg)
 	failed  func(*Error)
 	batch   *batch
