@@ -18,9 +18,9 @@ const (
 	// besideBatch is room for what else is in a message.
 	besideBatch = 1 << 10
 	// maxGathered bounds the calls that are sent together.
-	maxGathered = 8 * wire.MaxBatch
-	maxSpare    = 4 // bodies of messages
-	quietTurns  = 8
+	maxGathered    = 8 * wire.MaxBatch
+	maxSpareBodies = 4 // bodies of messages
+	quietTurns     = 8
 	// After barrenMost messages in a row that nobody has shared, the next
 	// barrenRest calls go on their own.
 	barrenMost = 64
@@ -47,9 +47,9 @@ type Batcher struct {
 	due      atomic.Int64 // so many of them, and what is gathered is sent; 0: it has a sender
 
 	mu       sync.Mutex
-	gathered []*batch // to be sent; calls join the last
-	calls    int      // in them
-	usual    int      // calls of a message, lately
+	gathered []*envelope // to be sent; calls join the last
+	calls    int         // in them
+	usual    int         // calls of a message, lately
 	barren   int
 	spare    [][]byte // for the bodies of the next
 }
@@ -118,7 +118,7 @@ func (s *Batcher) Call(ctx context.Context, most int, call Call) (Reply, error) 
 // join puts a call into the message that is being gathered. All that are gathered
 // are sent together, so that they share a write: by the last to run of the callers
 // that were about to when the first was begun, or else by who has begun it.
-func (s *Batcher) join(own *slot, most int, frame []byte) (b *batch, place int) {
+func (s *Batcher) join(own *slot, most int, frame []byte) (b *envelope, place int) {
 	limit := s.conn.BatchBytes()
 	s.mu.Lock()
 	begun := len(s.gathered) == 0
@@ -126,7 +126,7 @@ func (s *Batcher) join(own *slot, most int, frame []byte) (b *batch, place int) 
 		b = s.gathered[len(s.gathered)-1]
 	}
 	if begun || len(b.calls) >= most || len(b.body)+wire.BatchOverhead(1)+len(frame) > limit {
-		b = &batch{by: s, body: s.spareBody(), calls: make([]*slot, 0, s.usual)}
+		b = &envelope{by: s, body: s.spareBody(), calls: make([]*slot, 0, s.usual)}
 		s.gathered = append(s.gathered, b)
 	}
 	place = b.add(own, frame)
@@ -207,7 +207,7 @@ func (s *Batcher) send() {
 		s.judge(len(b.calls))
 		s.usual = len(b.calls)
 		if b.left > 0 {
-			b.slot, b.reply = s.conn.mux.carry(slot{subject: s.subject, f: b.deliver, batch: b})
+			b.slot, b.reply = s.conn.mux.carry(slot{subject: s.subject, f: b.deliver, shared: b})
 		}
 	}
 	s.mu.Unlock()
@@ -248,8 +248,8 @@ func (m *mux) carry(use slot) (own *slot, reply string) {
 	return own, m.replySubject(own.key)
 }
 
-// A batch is the calls that share a message. The lock of its Batcher guards it.
-type batch struct {
+// An envelope is the calls that share a message. The lock of its Batcher guards it.
+type envelope struct {
 	by    *Batcher
 	body  []byte
 	alone int     // where the first frame begins
@@ -262,34 +262,34 @@ type batch struct {
 }
 
 // add puts one more call in. The lock is held.
-func (b *batch) add(own *slot, frame []byte) (place int) {
-	b.body = wire.AppendToBatch(b.body, frame)
-	if len(b.calls) == 0 {
-		b.alone = len(b.body) - len(frame)
+func (e *envelope) add(own *slot, frame []byte) (place int) {
+	e.body = wire.AppendToBatch(e.body, frame)
+	if len(e.calls) == 0 {
+		e.alone = len(e.body) - len(frame)
 	}
-	b.calls = append(b.calls, own)
-	b.left++
-	return len(b.calls) - 1
+	e.calls = append(e.calls, own)
+	e.left++
+	return len(e.calls) - 1
 }
 
 // publish publishes the message. One call goes as it would without a batch.
-func (b *batch) publish() {
-	if b.reply == "" {
+func (e *envelope) publish() {
+	if e.reply == "" {
 		return // all of its calls have left
 	}
-	s, body := b.by, b.body
-	if len(b.calls) == 1 {
-		body = body[b.alone:]
+	s, body := e.by, e.body
+	if len(e.calls) == 1 {
+		body = body[e.alone:]
 	}
-	err := s.conn.publish(s.subject, b.reply, nil, body)
+	err := s.conn.publish(s.subject, e.reply, nil, body)
 	s.mu.Lock()
-	if len(s.spare) < maxSpare {
-		s.spare = append(s.spare, b.body)
+	if len(s.spare) < maxSpareBodies {
+		s.spare = append(s.spare, e.body)
 	}
-	b.body = nil
+	e.body = nil
 	s.mu.Unlock()
 	if err != nil {
-		b.fail(func(*slot) bool { return true }, AsError(err))
+		e.fail(func(*slot) bool { return true }, AsError(err))
 	}
 }
 
@@ -306,43 +306,43 @@ func (s *Batcher) judge(calls int) {
 
 // deliver takes what comes to the reply subject: answers of one call or several,
 // or a word that is about all of them.
-func (b *batch) deliver(m *nats.Msg) {
+func (e *envelope) deliver(m *nats.Msg) {
 	seq, numbered := wire.AnswerSeq(m.Data)
 	switch {
 	case !wire.IsFrame(m.Data), len(m.Header[wire.HeaderContentType]) > 0, NoResponders(m):
-		b.all(m)
+		e.all(m)
 	case wire.TypeOf(m.Data) == wire.FrameBatch:
 		var room [wire.MaxBatch]wire.Batched
 		answers, err := wire.ParseBatch(room[:0], m.Data)
 		if err != nil {
-			e := Errorf(DataLoss, "bad reply: %w", err)
-			e.End = Handler
-			b.fail(func(*slot) bool { return true }, e)
+			failure := Errorf(DataLoss, "bad reply: %w", err)
+			failure.End = Handler
+			e.fail(func(*slot) bool { return true }, failure)
 			return
 		}
-		b.answer(answers, nil)
+		e.answer(answers, nil)
 	case numbered && seq != 0:
-		b.answer([]wire.Batched{{Seq: seq}}, m)
+		e.answer([]wire.Batched{{Seq: seq}}, m)
 	default:
-		b.all(m)
+		e.all(m)
 	}
 }
 
 // answer hands the answers, of which there are at most MaxBatch, to their calls:
 // m, or the frames if it is nil. One whose call has left finds nobody.
-func (b *batch) answer(answers []wire.Batched, m *nats.Msg) {
+func (e *envelope) answer(answers []wire.Batched, m *nats.Msg) {
 	var taken [wire.MaxBatch]*slot
-	b.by.mu.Lock()
+	e.by.mu.Lock()
 	missed := 0
 	for i := range answers {
-		if taken[i] = b.take(answers[i].Seq); taken[i] == nil {
+		if taken[i] = e.take(answers[i].Seq); taken[i] == nil {
 			missed++
 		}
 	}
-	over := b.over()
-	b.by.mu.Unlock()
-	b.release(over)
-	b.by.woken.Add(int64(len(answers) - missed))
+	over := e.over()
+	e.by.mu.Unlock()
+	e.release(over)
+	e.by.woken.Add(int64(len(answers) - missed))
 	for i := range answers {
 		if taken[i] != nil {
 			taken[i].result <- result{msg: m, frame: answers[i].Frame}
@@ -352,15 +352,15 @@ func (b *batch) answer(answers []wire.Batched, m *nats.Msg) {
 
 // take takes a call out. Answers mostly come in the order of the calls. The lock
 // is held.
-func (b *batch) take(seq uint64) *slot {
-	for range b.calls {
-		place := b.next
-		if b.next++; b.next == len(b.calls) {
-			b.next = 0
+func (e *envelope) take(seq uint64) *slot {
+	for range e.calls {
+		place := e.next
+		if e.next++; e.next == len(e.calls) {
+			e.next = 0
 		}
-		if s := b.calls[place]; s != nil && s.seq == seq {
-			b.calls[place] = nil
-			b.left--
+		if s := e.calls[place]; s != nil && s.seq == seq {
+			e.calls[place] = nil
+			e.left--
 			return s
 		}
 	}
@@ -368,64 +368,64 @@ func (b *batch) take(seq uint64) *slot {
 }
 
 // all hands a message to every call.
-func (b *batch) all(m *nats.Msg) {
-	whole := len(b.calls) > 1 // it is sent, and nobody joins any more
-	for _, s := range b.drop(func(*slot) bool { return true }) {
+func (e *envelope) all(m *nats.Msg) {
+	whole := len(e.calls) > 1 // it is sent, and nobody joins any more
+	for _, s := range e.drop(func(*slot) bool { return true }) {
 		s.result <- result{msg: m, whole: whole}
 	}
 }
 
 // fail ends the calls that match.
-func (b *batch) fail(match func(*slot) bool, err *Error) {
-	for _, s := range b.drop(match) {
+func (e *envelope) fail(match func(*slot) bool, err *Error) {
+	for _, s := range e.drop(match) {
 		one := *err
 		s.result <- result{err: &one}
 	}
 }
 
 // drop takes out the calls that match.
-func (b *batch) drop(match func(*slot) bool) []*slot {
+func (e *envelope) drop(match func(*slot) bool) []*slot {
 	var dropped []*slot
-	b.by.mu.Lock()
-	for i, s := range b.calls {
+	e.by.mu.Lock()
+	for i, s := range e.calls {
 		if s != nil && match(s) {
 			dropped = append(dropped, s)
-			b.calls[i] = nil
-			b.left--
+			e.calls[i] = nil
+			e.left--
 		}
 	}
-	over := b.over()
-	b.by.mu.Unlock()
-	b.release(over)
-	b.by.woken.Add(int64(len(dropped)))
+	over := e.over()
+	e.by.mu.Unlock()
+	e.release(over)
+	e.by.woken.Add(int64(len(dropped)))
 	return dropped
 }
 
 // leave takes out a call that waits no longer.
-func (b *batch) leave(own *slot, place int) {
-	b.by.mu.Lock()
-	here := b.calls[place] == own
+func (e *envelope) leave(own *slot, place int) {
+	e.by.mu.Lock()
+	here := e.calls[place] == own
 	if here {
-		b.calls[place] = nil
-		b.left--
+		e.calls[place] = nil
+		e.left--
 	}
-	over := b.over()
-	b.by.mu.Unlock()
-	b.release(over)
+	over := e.over()
+	e.by.mu.Unlock()
+	e.release(over)
 	if !here {
 		// Someone has taken it out and is about to fill it, or has: the slot must
 		// be empty before its next call.
 		<-own.result
-		b.by.resume()
+		e.by.resume()
 	}
-	b.by.conn.mux.recycle(own)
+	e.by.conn.mux.recycle(own)
 }
 
 // waiting appends the numbers of the calls that wait.
-func (b *batch) waiting(all []uint64) []uint64 {
-	b.by.mu.Lock()
-	defer b.by.mu.Unlock()
-	for _, s := range b.calls {
+func (e *envelope) waiting(all []uint64) []uint64 {
+	e.by.mu.Lock()
+	defer e.by.mu.Unlock()
+	for _, s := range e.calls {
 		if s != nil {
 			all = append(all, s.seq)
 		}
@@ -435,18 +435,18 @@ func (b *batch) waiting(all []uint64) []uint64 {
 
 // over returns the slot of a message for which nobody waits any more. The lock is
 // held.
-func (b *batch) over() *slot {
-	own := b.slot
-	if b.left > 0 {
+func (e *envelope) over() *slot {
+	own := e.slot
+	if e.left > 0 {
 		return nil
 	}
-	b.slot = nil
+	e.slot = nil
 	return own
 }
 
 // release frees the reply subject of a message that is over.
-func (b *batch) release(own *slot) {
+func (e *envelope) release(own *slot) {
 	if own != nil {
-		b.by.conn.mux.remove(own.key)
+		e.by.conn.mux.remove(own.key)
 	}
 }

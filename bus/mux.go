@@ -39,7 +39,7 @@ type mux struct {
 }
 
 // A slot waits for one reply, or hands many to f, and what goes wrong before
-// they come to failed, or to each call of a batch.
+// they come to failed, or to each call of an envelope.
 type slot struct {
 	key     uint64
 	result  chan result
@@ -47,7 +47,7 @@ type slot struct {
 	seq     uint64 // by which both sides know the call, 0 if there is no such number
 	f       func(*nats.Msg)
 	failed  func(*Error)
-	batch   *batch
+	shared  *envelope
 }
 
 type result struct {
@@ -170,23 +170,23 @@ func (m *mux) deliver(msg *nats.Msg) {
 // waiting returns the numbers of the calls that wait and match.
 func (m *mux) waiting(match func(subject string) bool) []uint64 {
 	var all []uint64
-	var batches []*batch
+	var envelopes []*envelope
 	for i := range m.shards {
 		shard := &m.shards[i]
 		shard.mu.Lock()
 		for _, s := range shard.slots {
 			switch {
 			case !match(s.subject):
-			case s.batch != nil:
-				batches = append(batches, s.batch)
+			case s.shared != nil:
+				envelopes = append(envelopes, s.shared)
 			case s.seq != 0:
 				all = append(all, s.seq)
 			}
 		}
 		shard.mu.Unlock()
 	}
-	for _, b := range batches {
-		all = b.waiting(all)
+	for _, e := range envelopes {
+		all = e.waiting(all)
 	}
 	return all
 }
@@ -196,11 +196,11 @@ func (m *mux) fail(match func(*slot) bool, err *Error) {
 	for i := range m.shards {
 		shard := &m.shards[i]
 		var failed []*slot
-		var batches []*batch
+		var envelopes []*envelope
 		shard.mu.Lock()
 		for key, s := range shard.slots {
-			if s.batch != nil {
-				batches = append(batches, s.batch)
+			if s.shared != nil {
+				envelopes = append(envelopes, s.shared)
 				continue
 			}
 			if !match(s) {
@@ -212,8 +212,8 @@ func (m *mux) fail(match func(*slot) bool, err *Error) {
 			failed = append(failed, s)
 		}
 		shard.mu.Unlock()
-		for _, b := range batches {
-			b.fail(match, err)
+		for _, e := range envelopes {
+			e.fail(match, err)
 		}
 		for _, s := range failed {
 			one := *err
