@@ -15,7 +15,7 @@ import (
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/bustest"
-	"github.com/mbus-dev/mbus/bus/codec"
+	"github.com/mbus-dev/mbus/bus/wire"
 	"github.com/mbus-dev/mbus/bus/wire"
 	"github.com/mbus-dev/mbus/rpc"
 )
@@ -327,31 +327,24 @@ func TestMiddlewareSeesEachCallOfABatch(t *testing.T) {
 	})
 }
 
-func TestBodiesOfABatchDoNotShareTheirMemory(t *testing.T) {
+func TestAnAnswerDoesNotWaitForTheLastCallOfItsBatch(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		s := newGreeter(b.Conn(t))
-		s.HandleRaw("Say.Hello", func(_ context.Context, r *rpc.Request) (*rpc.Response, error) {
-			return &rpc.Response{Codec: codec.JSON, Body: []byte(`{"msg":"Hello John"}`)}, nil
+		rpc.Handle(s, "Say.Hello", func(ctx context.Context, r *HelloRequest) (*HelloResponse, error) {
+			if r.Name == "slow" {
+				time.Sleep(10 * time.Second)
+			}
+			return hello(ctx, r)
 		})
 		serve(t, s)
-		client := batching(t, b)
-		bodies := make(chan []byte, crowd)
-		var wg sync.WaitGroup
-		for range crowd {
-			wg.Go(func() {
-				res, err := client.Do(bustest.Context(t), &rpc.Request{Service: greeter, Method: "Say.Hello", Codec: codec.JSON, Body: []byte(`{}`)})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				bodies <- res.Body
-			})
+		var batch []byte
+		for i, name := range []string{"John", "slow"} {
+			batch = wire.AppendToBatch(batch, wire.AppendFrame(nil, &wire.Frame{Type: wire.FrameCall, Seq: uint64(i + 1), Codec: wire.CodecJSON, Payload: []byte(`{"name":"` + name + `"}`)}))
 		}
-		wg.Wait()
-		for range crowd {
-			if body := <-bodies; cap(body) > 64 {
-				t.Fatalf("a body of %d bytes holds on to %d", len(body), cap(body))
-			}
+		began := time.Now()
+		got := answersOf(t, b.Conn(t), helloSubject, string(batch), 1)
+		if took := time.Since(began); got[1] == nil || took > time.Second {
+			t.Errorf("%q after %v, want the quick answer at once", got, took)
 		}
 	})
 }
