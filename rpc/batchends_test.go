@@ -16,7 +16,6 @@ import (
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/bustest"
 	"github.com/mbus-dev/mbus/bus/wire"
-	"github.com/mbus-dev/mbus/bus/wire"
 	"github.com/mbus-dev/mbus/rpc"
 )
 
