@@ -343,7 +343,7 @@ func TestAnAnswerDoesNotWaitForTheLastCallOfItsBatch(t *testing.T) {
 		began := time.Now()
 		got := answersOf(t, b.Conn(t), helloSubject, string(batch), 1)
 		if took := time.Since(began); got[1] == nil || took > time.Second {
-			t.Errorf("%q after %v, want the quick answer at once", got, took)
+			t.Errorf("%v after %v, want the quick answer at once", got, took)
 		}
 	})
 }
