@@ -48,7 +48,7 @@ const (
 // floor that the others are divided by.
 func callers() []contender {
 	return []contender{
-		rawCaller(), mbusCore(), mbusInline(), mbusDefault(), mbusLocal(),
+		rawCaller(), mbusCore(), mbusCoreBatched(), mbusInline(), mbusDefault(), mbusBatched(), mbusLocal(),
 		microCaller(), grpcCaller(), connectCaller(), psrpcCaller(), httpCaller(), moleculerCaller(),
 	}
 }

@@ -18,19 +18,16 @@ import (
 // mbusCore calls with bytes as they are.
 func mbusCore() contender {
 	return contender{
-		name: "mbus-core", title: "mbus, bytes, inline", broker: true, streams: noStreams, serve: serveMbus("core"),
-		dial: dialMbus("core", func(c *rpc.Client, service string) func(int) func(context.Context) error {
-			return func(size int) func(context.Context) error {
-				body := []byte(text(size))
-				return func(ctx context.Context) error {
-					res, err := c.Do(ctx, &rpc.Request{Service: service, Method: "Echo.Bytes", Codec: codec.Raw, Body: body})
-					if err != nil {
-						return err
-					}
-					return checked(len(res.Body), size, nil)
-				}
-			}
-		}),
+		name: "mbus-core", title: "mbus, bytes, inline", broker: true, streams: noStreams,
+		serve: serveMbus("core"), dial: dialMbus("core", rpc.ClientConfig{}, untyped),
+	}
+}
+
+// mbusCoreBatched is mbusCore with calls that share messages.
+func mbusCoreBatched() contender {
+	return contender{
+		name: "mbus-core-batched", title: "mbus, bytes, batched, inline", broker: true, streams: noStreams,
+		serve: serveMbus("core-batched"), dial: dialMbus("core-batched", rpc.ClientConfig{Batch: true}, untyped),
 	}
 }
 
@@ -38,7 +35,7 @@ func mbusCore() contender {
 func mbusInline() contender {
 	return contender{
 		name: "mbus-inline", title: "mbus, inline", broker: true, streams: "its stream is that of mbus",
-		serve: serveMbus("inline"), dial: dialMbus("inline", typed("Echo.Inline")),
+		serve: serveMbus("inline"), dial: dialMbus("inline", rpc.ClientConfig{}, typed("Echo.Inline")),
 	}
 }
 
@@ -46,7 +43,15 @@ func mbusInline() contender {
 func mbusDefault() contender {
 	return contender{
 		name: "mbus", title: "mbus", broker: true,
-		serve: serveMbus("default"), dial: dialMbus("default", typed("Echo.Call")),
+		serve: serveMbus("default"), dial: dialMbus("default", rpc.ClientConfig{}, typed("Echo.Call")),
+	}
+}
+
+// mbusBatched is mbusDefault with calls that share messages.
+func mbusBatched() contender {
+	return contender{
+		name: "mbus-batched", title: "mbus, batched", broker: true, streams: "its stream is that of mbus",
+		serve: serveMbus("batched"), dial: dialMbus("batched", rpc.ClientConfig{Batch: true}, typed("Echo.Call")),
 	}
 }
 
@@ -66,6 +71,20 @@ func mbusLocal() contender {
 			c := rpc.NewClient(conn, rpc.ClientConfig{Local: []*rpc.Server{srv}, Logger: logger()})
 			return &client{call: typed("Echo.Call")(c, serviceID+".local"), close: func() { stop(c.Close, srv.Stop, conn.Close) }}, nil
 		},
+	}
+}
+
+// untyped calls with bytes as they are.
+func untyped(c *rpc.Client, service string) func(int) func(context.Context) error {
+	return func(size int) func(context.Context) error {
+		body := []byte(text(size))
+		return func(ctx context.Context) error {
+			res, err := c.Do(ctx, &rpc.Request{Service: service, Method: "Echo.Bytes", Codec: codec.Raw, Body: body})
+			if err != nil {
+				return err
+			}
+			return checked(len(res.Body), size, nil)
+		}
 	}
 }
 
@@ -122,13 +141,14 @@ func serveMbus(name string) func(context.Context, string) (string, func(), error
 	}
 }
 
-func dialMbus(name string, call func(*rpc.Client, string) func(int) func(context.Context) error) func(context.Context, string, string) (*client, error) {
+func dialMbus(name string, cfg rpc.ClientConfig, call func(*rpc.Client, string) func(int) func(context.Context) error) func(context.Context, string, string) (*client, error) {
 	return func(ctx context.Context, broker, _ string) (*client, error) {
 		conn, err := bus.Connect(ctx, bus.Config{URL: broker, Logger: logger()})
 		if err != nil {
 			return nil, err
 		}
-		c := rpc.NewClient(conn, rpc.ClientConfig{Logger: logger()})
+		cfg.Logger = logger()
+		c := rpc.NewClient(conn, cfg)
 		transfer := func(ctx context.Context, size, count int) error {
 			got := 0
 			for m, err := range rpc.CallStream[message](ctx, c, serviceID+"."+name, "Echo.Feed", &feed{count, size}) {

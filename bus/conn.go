@@ -42,6 +42,8 @@ type Conn struct {
 	mu      sync.Mutex
 	changed chan struct{}
 	shared  sync.Map // written under mu
+
+	yielder yielder // of who gathers frames
 }
 
 // Connect connects to the bus. Without Config.FailFast it tries until ctx ends
@@ -68,6 +70,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	c.lanes[Streams].size = streamLaneSize
 	c.pulse = newPulse(c)
+	c.yielder.made = time.Now()
 	if err := c.dial(ctx); err != nil {
 		return nil, err
 	}
@@ -302,6 +305,11 @@ func (c *Conn) Settle() {
 		}
 	}
 }
+
+// Yield lets goroutines that are about to send do so before the caller sends
+// what it has gathered. It costs nothing where there are none, and does nothing
+// for a while where it has taken long.
+func (c *Conn) Yield() { c.yielder.yield(nil) }
 
 func (c *Conn) disconnected(err error) {
 	if !c.nc.IsClosed() {

@@ -43,7 +43,7 @@ type mux struct {
 }
 
 // A slot waits for one reply, or hands many to f, and what goes wrong before
-// they come to failed.
+// they come to failed, or to each call of an envelope.
 type slot struct {
 	key     uint64
 	used    bool // the key led to a call before
@@ -52,11 +52,14 @@ type slot struct {
 	seq     uint64 // by which both sides know the call, 0 if there is no such number
 	f       func(*nats.Msg)
 	failed  func(*Error)
+	shared  *envelope
 }
 
 type result struct {
-	msg *nats.Msg
-	err *Error
+	msg   *nats.Msg
+	frame []byte // in place of msg: the answer's part of one
+	whole bool   // msg is about all calls of the batch
+	err   *Error
 }
 
 func newMux(prefix string, maxCalls int) *mux {
@@ -235,15 +238,23 @@ func (m *mux) key(subject []byte) (uint64, bool) {
 // waiting returns the numbers of the calls that wait and match.
 func (m *mux) waiting(match func(subject string) bool) []uint64 {
 	var all []uint64
+	var envelopes []*envelope
 	for i := range m.shards {
 		shard := &m.shards[i]
 		shard.mu.Lock()
 		for _, s := range shard.slots {
-			if s.seq != 0 && match(s.subject) {
+			switch {
+			case !match(s.subject):
+			case s.shared != nil:
+				envelopes = append(envelopes, s.shared)
+			case s.seq != 0:
 				all = append(all, s.seq)
 			}
 		}
 		shard.mu.Unlock()
+	}
+	for _, e := range envelopes {
+		all = e.waiting(all)
 	}
 	return all
 }
@@ -253,8 +264,13 @@ func (m *mux) fail(match func(*slot) bool, err *Error) {
 	for i := range m.shards {
 		shard := &m.shards[i]
 		var failed []*slot
+		var envelopes []*envelope
 		shard.mu.Lock()
 		for key, s := range shard.slots {
+			if s.shared != nil {
+				envelopes = append(envelopes, s.shared)
+				continue
+			}
 			if !match(s) {
 				continue
 			}
@@ -264,6 +280,9 @@ func (m *mux) fail(match func(*slot) bool, err *Error) {
 			failed = append(failed, s)
 		}
 		shard.mu.Unlock()
+		for _, e := range envelopes {
+			e.fail(match, err)
+		}
 		for _, s := range failed {
 			one := *err
 			switch {

@@ -17,34 +17,41 @@ const (
 	yieldRest = 100
 )
 
+// A yielder lets other goroutines run, unless that has taken long lately.
+type yielder struct {
+	made  time.Time
+	until atomic.Int64 // no yield before this, after made
+}
+
+// yield lets others run. A long yield is worth it if it has gathered much, which
+// gathered tells if it is not nil.
+func (y *yielder) yield(gathered func() int) {
+	now := time.Since(y.made)
+	if int64(now) < y.until.Load() {
+		return
+	}
+	runtime.Gosched()
+	if took := time.Since(y.made) - now; took > longYield && (gathered == nil || gathered() < worthYield) {
+		y.until.Store(int64(now + yieldRest*took))
+	}
+}
+
 // A yieldingConn lets other goroutines run before it writes. NATS holds the
 // connection's lock meanwhile, so whoever is about to publish comes to wait for
 // that lock, and all of them ride the write after this one: under load there are
 // several calls in a write in place of one, which is most of what a call costs.
 type yieldingConn struct {
 	net.Conn
-	made  time.Time
-	until atomic.Int64 // no yield before this, after made
+	yielder
 }
 
-func yielding(conn net.Conn) *yieldingConn { return &yieldingConn{Conn: conn, made: time.Now()} }
+func yielding(conn net.Conn) *yieldingConn {
+	return &yieldingConn{Conn: conn, yielder: yielder{made: time.Now()}}
+}
 
 func (c *yieldingConn) Write(b []byte) (int, error) {
 	c.yield(nil)
 	return c.Conn.Write(b)
-}
-
-// yield lets others run. A long yield is worth it if it has gathered much, which
-// gathered tells if it is not nil.
-func (c *yieldingConn) yield(gathered func() int) {
-	now := time.Since(c.made)
-	if int64(now) < c.until.Load() {
-		return
-	}
-	runtime.Gosched()
-	if took := time.Since(c.made) - now; took > longYield && (gathered == nil || gathered() < worthYield) {
-		c.until.Store(int64(now + yieldRest*took))
-	}
 }
 
 // A yieldingDialer makes yielding connections of those of another dialer, and

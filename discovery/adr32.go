@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strconv"
 	"time"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -17,6 +18,7 @@ const (
 	metaName     = "mbus.name"      // dotted service name
 	metaVersion  = "mbus.version"   // version as given
 	metaCodecs   = "mbus.codecs"    // short names joined by commas
+	metaBatch    = "mbus.batch"     // in a PING answer alone: the most calls in one message that it reads
 	metaLeftOut  = "mbus.truncated" // what did not fit into the answer: metadata, hashes, endpoints
 	metaMethod   = "mbus.method"    // dotted method name
 	metaKind     = "mbus.kind"      // one of the Kind constants
@@ -127,7 +129,7 @@ type srvEndpointStats struct {
 
 // newAnswers prepares the answers of an instance. What does not fit into 8 KiB
 // is left out, the least needed first, and the metadata says so.
-func newAnswers(a *announcement, description string) (answers, error) {
+func newAnswers(a *announcement, description string, batch int) (answers, error) {
 	s := answers{identity: identityOf(a), started: a.Started}
 	s.endpoints, s.methods = endpointsOf(a)
 	info := srvInfo{srvIdentity: s.identity, Type: typeInfo, Description: cut(description, maxText), Endpoints: s.endpoints}
@@ -139,26 +141,32 @@ func newAnswers(a *announcement, description string) (answers, error) {
 		return answers{}, bus.AsError(err)
 	}
 	s.identity = info.srvIdentity
-	s.ping, err = json.Marshal(srvPing{srvIdentity: s.identity.declaring(a.Endpoints), Type: typePing})
+	s.ping, err = json.Marshal(srvPing{srvIdentity: s.identity.declaring(a.Endpoints, batch), Type: typePing})
 	if err != nil {
 		return answers{}, bus.AsError(err)
 	}
 	return s, nil
 }
 
-// declaring is the identity with the methods that declare themselves idempotent.
-func (s srvIdentity) declaring(endpoints []Endpoint) srvIdentity {
+// declaring is the identity with what only callers need to know: the methods that
+// declare themselves idempotent, and the most calls in one message.
+func (s srvIdentity) declaring(endpoints []Endpoint, batch int) srvIdentity {
 	var list string
 	for _, e := range endpoints {
 		if e.Metadata[MetaIdempotent] == "true" && len(list)+len(e.Name) < maxIdempotents {
 			list += "," + e.Name
 		}
 	}
-	if list == "" {
+	if list == "" && batch == 0 {
 		return s
 	}
 	s.Metadata = maps.Clone(s.Metadata)
-	s.Metadata[metaIdempotents] = list[1:]
+	if list != "" {
+		s.Metadata[metaIdempotents] = list[1:]
+	}
+	if batch > 0 {
+		s.Metadata[metaBatch] = strconv.Itoa(batch)
+	}
 	return s
 }
 

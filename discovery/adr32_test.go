@@ -61,7 +61,7 @@ func services() map[string]announcement {
 
 func TestAnswersPassTheChecksOfNATSTools(t *testing.T) {
 	for name, a := range services() {
-		srv, err := newAnswers(&a, strings.Repeat("d", 1000))
+		srv, err := newAnswers(&a, strings.Repeat("d", 1000), 0)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -88,7 +88,7 @@ func TestAnswersPassTheChecksOfNATSTools(t *testing.T) {
 // refuse, these schemas refuse.
 func TestSchemasCatchWhatToolsRefuse(t *testing.T) {
 	a := greeter()
-	srv, err := newAnswers(&a, "")
+	srv, err := newAnswers(&a, "", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestSchemasCatchWhatToolsRefuse(t *testing.T) {
 
 func TestAnswersAreReadByTheGoClient(t *testing.T) {
 	a := greeter()
-	srv, err := newAnswers(&a, "Says hello.")
+	srv, err := newAnswers(&a, "Says hello.", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestAnswersAreReadByTheGoClient(t *testing.T) {
 func TestAnInfoThatIsTooLongSaysWhatIsMissing(t *testing.T) {
 	for name, want := range map[string]string{"usual": "", "much metadata": "metadata", "many endpoints": "metadata,hashes,endpoints"} {
 		a := services()[name]
-		srv, err := newAnswers(&a, "")
+		srv, err := newAnswers(&a, "", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -238,7 +238,7 @@ func TestReaderIsLenient(t *testing.T) {
 func TestWhatWeAnswerWeRead(t *testing.T) {
 	a := greeter()
 	a.ID, a.Version, a.State = "host 1", "latest", StateUp
-	srv, err := newAnswers(&a, "")
+	srv, err := newAnswers(&a, "", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestWhatWeAnswerWeRead(t *testing.T) {
 
 func BenchmarkStats(b *testing.B) {
 	a := greeter()
-	srv, err := newAnswers(&a, "")
+	srv, err := newAnswers(&a, "", 0)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -197,7 +197,7 @@ func TestGoldenWireBytes(t *testing.T) {
 	msgpack("drain", data, err)
 	data, err = encodeLeave(leave{Reason: "Client Closed", Server: "NSERVER", Client: 7})
 	msgpack("down by a registrar", data, err)
-	srv, err := newAnswers(&a, "Says hello.")
+	srv, err := newAnswers(&a, "Says hello.", 0)
 	add("PING", append(srv.ping, '\n'), err)
 	add("INFO", append(srv.info, '\n'), err)
 	add("STATS", append(srv.stats([]EndpointStats{{

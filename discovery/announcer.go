@@ -34,6 +34,9 @@ type AnnouncerConfig struct {
 	// Codecs are the short names of the encodings that calls may have; none
 	// means json and msgpack.
 	Codecs []string
+	// Batch is the most calls in one message that the instance reads. 0 means
+	// that it reads no batches.
+	Batch int
 	// Interval is the time between beats. 0 means the pace of the bus: what a
 	// registrar says, two seconds without one.
 	Interval time.Duration
@@ -328,7 +331,7 @@ func (a *Announcer) encode(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	srv, err := newAnswers(&a.said, a.cfg.Description)
+	srv, err := newAnswers(&a.said, a.cfg.Description, a.cfg.Batch)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,4 +100,36 @@ func TestAllocationsOfACallStayWithinTheirBudget(t *testing.T) {
 func helloVia(ctx context.Context, client *rpc.Client, method string, request *HelloRequest) error {
 	_, err := rpc.Call[HelloResponse](ctx, client, greeter, method, request)
 	return err
+}
+
+// The allocations are those of caller, service and broker together, with those of
+// the goroutines that call.
+func TestAllocationsOfCallsThatShareMessagesStayWithinTheirBudget(t *testing.T) {
+	bustest.NotUnderRace(t)
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		s := newGreeter(b.Conn(t))
+		answer := &rpc.Response{Codec: codec.Raw}
+		s.HandleRaw("Say.Hello", func(context.Context, *rpc.Request) (*rpc.Response, error) { return answer, nil })
+		serve(t, s)
+		client := batching(t, b)
+		ctx, cancel := context.WithCancel(bustest.Context(t))
+		defer cancel()
+		raw := &rpc.Request{Service: greeter, Method: "Say.Hello", Codec: codec.Raw}
+		const calls, budget = 64, 10
+		got := testing.AllocsPerRun(100, func() {
+			var wg sync.WaitGroup
+			for range calls {
+				wg.Go(func() {
+					if _, err := client.Do(ctx, raw); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+		})
+		t.Logf("%v allocations a call", got/calls)
+		if got/calls > budget {
+			t.Errorf("%v allocations a call, %v are allowed", got/calls, budget)
+		}
+	})
 }

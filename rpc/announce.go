@@ -33,7 +33,7 @@ func (s *Server) newAnnouncer() (*discovery.Announcer, error) {
 	}
 	return discovery.NewAnnouncer(s.conn, discovery.AnnouncerConfig{
 		Name: s.cfg.Name, ID: s.id, Version: s.cfg.Version, Metadata: metadata, Endpoints: endpoints,
-		Interval: s.cfg.BeatInterval, Load: s.load, Stats: s.announcedStats, Logger: s.log,
+		Batch: s.batch(), Interval: s.cfg.BeatInterval, Load: s.load, Stats: s.announcedStats, Logger: s.log,
 	})
 }
 

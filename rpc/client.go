@@ -37,6 +37,13 @@ type ClientConfig struct {
 	// nineteen of twenty recent ones of its method; the first answer counts, and
 	// the other copy is cancelled. At most a tenth of the calls is doubled so.
 	Hedge bool
+	// Batch lets calls to one method that are due at the same moment share a
+	// message, and their answers too: 64 calls and 32 KiB at most, of requests up
+	// to 4 KiB. With hundreds of calls in flight that multiplies what a
+	// connection carries; a call that is alone goes as ever. All else stays that
+	// of a call. The calls of one message go to one instance, and only to
+	// services all of whose instances read batches.
+	Batch bool
 	// Middleware wraps every call, with all its tries; the first is the
 	// outermost.
 	Middleware []Middleware

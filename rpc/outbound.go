@@ -92,16 +92,25 @@ func (c *Client) sendFrame(ctx context.Context, p *peer, subject string, req *Re
 	}
 	buf := c.buffers.get()
 	buf.b = wire.AppendFrame(buf.b, &f)
+	if c.cfg.Batch && p.batches(len(buf.b)) {
+		return c.sendBatched(ctx, p, subject, req, buf, f.Seq)
+	}
 	m, err := c.conn.Call(ctx, bus.Call{Subject: subject, Data: buf.b, Seq: f.Seq})
 	c.buffers.put(buf)
 	if err != nil {
-		failure := bus.AsError(err)
-		if failure.End == bus.Cancelled && req.cancellable {
-			c.giveUp(wire.AppendFrame(nil, &wire.Frame{Type: wire.FrameCancel, Seq: f.Seq}))
-		}
-		return nil, failure
+		return nil, c.unanswered(err, req, f.Seq)
 	}
 	return c.read(ctx, p, req, f.Seq, m)
+}
+
+// unanswered is the error of a frame without an answer, for which the caller may
+// have given up.
+func (c *Client) unanswered(err error, req *Request, seq uint64) *bus.Error {
+	failure := bus.AsError(err)
+	if failure.End == bus.Cancelled && req.cancellable {
+		c.giveUp(wire.AppendFrame(nil, &wire.Frame{Type: wire.FrameCancel, Seq: seq}))
+	}
+	return failure
 }
 
 // read reads the answer to a frame.
@@ -119,7 +128,12 @@ func (c *Client) read(ctx context.Context, p *peer, req *Request, seq uint64, m 
 	if wire.TypeOf(m.Data) == wire.FrameAccept {
 		return c.fetch(ctx, req, m)
 	}
-	answer, err := wire.ParseFrame(m.Data)
+	return readFrame(seq, m.Data)
+}
+
+// readFrame reads the frame that answers a frame, if it is no error.
+func readFrame(seq uint64, data []byte) (*Response, *bus.Error) {
+	answer, err := wire.ParseFrame(data)
 	if err != nil {
 		return nil, badReply("%w", err)
 	}

@@ -61,6 +61,9 @@ type peer struct {
 	mayRepeat atomic.Pointer[map[string]bool]   // methods that all instances declare idempotent
 	diagnosis
 
+	batch    atomic.Int64                            // the most calls in a message; what is known while speaks is speaksFrames
+	batchers atomic.Pointer[map[string]*bus.Batcher] // by subject; copied to be changed
+
 	speaks atomic.Uint32 // the knowledge of the moment, one of unknown…
 	epoch  atomic.Uint64 // of the connection it was gained on
 
@@ -81,6 +84,7 @@ type peer struct {
 	lastWord atomic.Int64                    // when the last came, Unix nanoseconds
 	plain    atomic.Bool                     // one of them does not speak frames
 	declared atomic.Pointer[map[string]bool] // methods that all of them declare idempotent; nil before the first
+	reads    atomic.Int64                    // the most calls in a message that all of them read
 }
 
 const (
@@ -109,6 +113,7 @@ func (p *peers) get(service string) *peer {
 	}
 	one := &peer{conn: p.conn, log: p.log, service: service, kept: len(old) < maxPeers, questions: make(map[*question]struct{})}
 	one.subjects.Store(&map[string]string{})
+	one.batchers.Store(&map[string]*bus.Batcher{})
 	if p.selector.On() {
 		one.choice = newChooser(p.conn, service, p.selector, one.kept)
 	}
@@ -237,6 +242,7 @@ func (p *peer) ask(now time.Time) {
 	p.heard.Store(0)
 	p.plain.Store(false)
 	p.declared.Store(nil)
+	p.reads.Store(wire.MaxBatch)
 	p.stale = false
 	p.again = now.Add(learnAgain) // unless the question is answered
 	reply, release, err := p.conn.Expect(p.hear)
@@ -274,6 +280,7 @@ func (p *peer) hear(m *nats.Msg) {
 		p.plain.Store(true)
 	}
 	p.declare(answer.Metadata["mbus.idempotent"])
+	p.reads.Store(min(p.reads.Load(), batchOf(answer.Metadata)))
 }
 
 // speaksFramesOf reads from the metadata of a PING answer whether the instance
@@ -321,6 +328,7 @@ func (p *peer) settle() {
 	if p.heard.Load() > 0 {
 		p.again = time.Time{}
 	}
+	p.batch.Store(p.reads.Load())
 	if !p.stale {
 		p.mayRepeat.Store(p.declared.Load())
 	}

@@ -23,7 +23,7 @@ func (s *Server) receiveAny(prefix string) func(*nats.Msg) {
 			s.dropped.Add(1)
 			return
 		}
-		c := &inbound{ep: &endpoint{srv: s, method: method}, msg: m, arrived: time.Now()}
+		c := &inbound{ep: &endpoint{srv: s, method: method}, msg: m, data: m.Data, arrived: time.Now()}
 		_ = c.parse() // for the spelling of the answer alone
 		c.reply(nil, s.unknownMethod(method))
 	}

@@ -106,5 +106,8 @@ func (c *inbound) sendError(failure *bus.Error) error {
 }
 
 func (c *inbound) publish(header nats.Header, data []byte) error {
+	if c.batch != nil {
+		return c.batch.answer(c, data)
+	}
 	return c.ep.srv.conn.Publish(c.ep.srv.life, c.msg.Reply, "", header, data)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mbus-dev/mbus/bus"
 )
@@ -156,7 +157,12 @@ func (s *Server) leave(e *endpoint) {
 	if e.kind != "" {
 		n = &s.lasting
 	}
-	if n.Add(-1) > 0 || !s.draining.Load() {
+	s.depart(n, 1)
+}
+
+// depart takes calls, or streams, off their number.
+func (s *Server) depart(n *atomic.Int64, gone int64) {
+	if n.Add(-gone) > 0 || !s.draining.Load() {
 		return
 	}
 	select {

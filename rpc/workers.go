@@ -22,6 +22,7 @@ type job interface{ serve() }
 var (
 	_ job = (*inbound)(nil)
 	_ job = (*parting)(nil)
+	_ job = (*batch)(nil)
 	_ job = (*local)(nil)
 )
 

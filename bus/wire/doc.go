@@ -86,6 +86,14 @@
 //	message   | length uvarint, bytes| UTF-8, one line; ≤ 4096 bytes are written, more are read
 //	detail    | to the end           | JSON or empty
 //
+// The batch, type 13, is bytes 0–3 as above, flags 0, codec 0 and seq 0, then 1 to 64 times:
+//
+//	part      | size                 | value
+//	length    | uvarint              | of the frame
+//	frame     | length               | of the same version, no batch, with a seq other than 0
+//
+// It goes only to those who say that they read it. An error frame with the seq 0 is about all of its calls.
+//
 // A uvarint is base 128, low group first, as in package encoding/binary, in its shortest form. A frame that breaks a rule
 // is refused as a whole; a frame of an unknown version is answered with an error frame "unimplemented".
 package wire

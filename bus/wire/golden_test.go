@@ -62,12 +62,17 @@ func TestGoldenFrames(t *testing.T) {
 		{Type: wire.FrameCancel, Seq: 7},
 		{Type: wire.FramePing, Seq: 8},
 		{Type: wire.FramePong, Seq: 8},
-		{Type: wire.FrameBatch, Seq: 9, Payload: []byte{0}},
 		{Type: wire.FrameOpen, Seq: 1, Codec: wire.CodecMsgpack, Meta: []wire.Pair{{wire.MetaStreamBatch, wire.StreamBatchVersion}}, Payload: wire.AppendOpen(nil, &wire.Open{Window: wire.Credit{Seq: 1024, Bytes: 1 << 20}})},
 		{Type: wire.FrameStreamBatch, Seq: 3, Codec: wire.CodecJSON, Payload: wire.AppendStreamBatch(wire.AppendStreamBatch(nil, []byte(`{"n":3}`)), []byte(`{"n":4}`))},
 	} {
 		fmt.Fprintf(&b, "%s\n\t%s more=%t seq=%d codec=%d timeout=%s meta=%q payload=%q\n",
 			hex.EncodeToString(wire.AppendFrame(nil, &f)), f.Type, f.More, f.Seq, f.Codec, f.Timeout, f.Meta, f.Payload)
+	}
+	for _, batch := range [][][]byte{
+		{frame(wire.FrameCall, 1, `{"name":"John"}`), frame(wire.FrameCall, 2, `{}`)},
+		{frame(wire.FrameReply, 2, `{}`), wire.AppendErrorFrame(nil, &wire.ErrorFrame{Seq: 1, Status: 404, Code: "not_found", Message: "no"})},
+	} {
+		fmt.Fprintf(&b, "%s\n\tbatch of %q\n", hex.EncodeToString(batchOf(batch...)), batch)
 	}
 	golden(t, "frames.txt", b.String())
 }
