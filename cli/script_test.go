@@ -142,7 +142,7 @@ func (b *scriptBus) start() (stop func(), err error) {
 type scriptBus struct {
 	node    *embedded.Node
 	app     *httptest.Server // or nil
-	hanging atomic.Int32 // calls of Odd.Hang that are at work
+	hanging atomic.Int32     // calls of Odd.Hang that are at work
 }
 
 // testServices are a greeter in two versions, and a service whose methods

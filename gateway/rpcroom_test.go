@@ -124,7 +124,7 @@ func TestRPCReadsEveryFormOfARequest(t *testing.T) {
 func TestRPCPassesHeadersAsMetadataAndKeepsItsOwn(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		g, e := room(t, b)
-		r := httptest.NewRequest("POST", "/rpc", strings.NewReader(`{"service":"test.echo","method":"Echo.Back","request":1}`)).WithContext(t.Context())
+		r := httptest.NewRequest(http.MethodPost, "/rpc", strings.NewReader(`{"service":"test.echo","method":"Echo.Back","request":1}`)).WithContext(t.Context())
 		r.Header.Set("Content-Type", "application/json")
 		r.Header["X-Colour"] = []string{"red", "blue"}
 		r.Header.Set("Mbus-From", "someone.else")
@@ -148,7 +148,7 @@ func TestRPCWaitsAsLongAsTheRequestSays(t *testing.T) {
 	} {
 		bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 			g, _ := room(t, b)
-			r := httptest.NewRequest("POST", "/rpc", strings.NewReader(`{"service":"test.echo","method":"Echo.Hang","request":1}`)).WithContext(t.Context())
+			r := httptest.NewRequest(http.MethodPost, "/rpc", strings.NewReader(`{"service":"test.echo","method":"Echo.Hang","request":1}`)).WithContext(t.Context())
 			r.Header.Set("Content-Type", "application/json")
 			if text != "" {
 				r.Header.Set("Request-Timeout", text)

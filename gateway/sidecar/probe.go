@@ -103,7 +103,7 @@ func (a *app) look(ctx context.Context) time.Duration {
 	if p.own || p.node.TTL > 0 && p.health == "" {
 		return probeEvery
 	}
-	why, over := a.probe.see(ctx, a.side, p.target, p.health)
+	over, why := a.probe.see(ctx, a.side, p.target, p.health)
 	switch {
 	case why == nil || ctx.Err() != nil:
 		return probeEvery
@@ -114,23 +114,23 @@ func (a *app) look(ctx context.Context) time.Duration {
 	return probeEvery
 }
 
-// see looks at an app once. It returns what is wrong, and whether that is
-// enough.
-func (b *probe) see(ctx context.Context, s *Sidecar, target netip.AddrPort, health string) (why error, over bool) {
+// see looks at an app once. It returns what is wrong, and whether that is enough
+// to call it dead.
+func (b *probe) see(ctx context.Context, s *Sidecar, target netip.AddrPort, health string) (over bool, why error) {
 	if why = s.knock(ctx, target); why != nil {
 		b.misses++
-		return why, b.misses >= maxMisses
+		return b.misses >= maxMisses, why
 	}
 	b.misses = 0
 	if health == "" || time.Since(b.asked) < healthEvery {
-		return nil, false
+		return false, nil
 	}
 	if why = s.ask(ctx, health); why != nil {
 		b.asked = time.Time{} // the next look asks again
-		return why, true
+		return true, why
 	}
 	b.asked = time.Now()
-	return nil, false
+	return false, nil
 }
 
 // strike takes a dead app out of the registry, unless it has been registered
