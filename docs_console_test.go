@@ -253,7 +253,7 @@ func (r *transcript) start(term *terminal, s step) {
 	node := strings.HasPrefix(s.command, "mbus node")
 	joined := strings.Contains(s.command, "--url")
 	if node && !joined {
-		cmd.Env = append(cmd.Env, "MBUS_LISTEN=127.0.0.1:0", "MBUS_API_ADDRESS=127.0.0.1:0", "MBUS_ADDRESSES_FILE="+r.addresses)
+		cmd.Env = append(cmd.Env, "MBUS_LISTEN=127.0.0.1:0", "MBUS_API_ADDRESS=127.0.0.1:0", "MBUS_SIDECAR_ADDRESS=127.0.0.1:0", "MBUS_ADDRESSES_FILE="+r.addresses)
 	}
 	term.out, term.err, term.taken = &output{}, &output{}, 0
 	cmd.Stdout, cmd.Stderr = term.out, term.err
