@@ -56,6 +56,7 @@ type app struct {
 	update  chan discovery.Instance // holds the newest
 	kick    chan struct{}           // somebody has found it unreachable
 	cancel  context.CancelFunc
+	over    atomic.Bool   // nothing of it is served any more
 	slots   chan struct{} // one for each call at work
 	waiting atomic.Int64
 	seq     atomic.Uint64
@@ -200,6 +201,7 @@ func (a *app) unserve(ctx context.Context) {
 func (a *app) end(ctx context.Context) {
 	a.pushes.end(a.side.hard)
 	a.unserve(ctx)
+	a.over.Store(true)
 	a.side.changed()
 }
 
