@@ -6,20 +6,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
-	"os"
 )
 
 func main() {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		log.Fatal(err)
 	}
 	fmt.Printf("{\"ready\":true,\"port\":%d}\n", listener.Addr().(*net.TCPAddr).Port)
 	err = http.Serve(listener, http.HandlerFunc(serve)) //nolint:gosec // only this machine reaches it
-	fmt.Fprintln(os.Stderr, err)
+	log.Fatal(err)
 }
 
 func serve(w http.ResponseWriter, r *http.Request) {
