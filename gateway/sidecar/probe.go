@@ -89,8 +89,7 @@ func (s *Sidecar) check(ctx context.Context, p *placement) error {
 // look sees whether the app is there, takes it out of the registry if it is not,
 // and returns when to look again.
 //
-// An app with a time to live says itself that it is there, and an app of the
-// configuration has somebody who looks after it.
+// The app of the configuration has somebody else who looks after it.
 func (a *app) look(ctx context.Context) time.Duration {
 	p := a.now.Load()
 	if p == nil {
@@ -100,12 +99,12 @@ func (a *app) look(ctx context.Context) time.Duration {
 		a.serve(ctx, p) // the broker would not have it before
 		a.settled(p)
 	}
-	if p.own || p.node.TTL > 0 && p.health == "" {
+	if p.own {
 		return probeEvery
 	}
 	over, why := a.probe.see(ctx, a.side, p.target, p.health)
 	switch {
-	case why == nil || ctx.Err() != nil:
+	case why == nil, ctx.Err() != nil, !over && p.patient():
 		return probeEvery
 	case !over:
 		return probeAgain
