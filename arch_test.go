@@ -47,7 +47,7 @@ var imports = map[string][]string{
 	"gateway/sidecar":     {"bus", "bus/codec", "bus/wire", "discovery", "discovery/registrar", "rpc", "pubsub", "gateway", "gateway/live"},
 	"gateway/mcp":         {"bus", "bus/codec", "discovery", "rpc", "rpc/schema", "gateway", "gateway/spec"},
 	"gateway/web":         {"bus", "bus/codec", "discovery", "discovery/registrar", "rpc", "rpc/schema", "pubsub", "gateway", "gateway/live"},
-	"cli":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/registrar", "discovery/selector", "rpc", "rpc/schema", "pubsub", "embedded", "embedded/bind", "gateway", "gateway/token", "gateway/api", "gateway/sidecar", "gateway/mcp", "gateway/web", "examples"},
+	"cli":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/registrar", "discovery/selector", "rpc", "rpc/schema", "pubsub", "embedded", "embedded/bind", "gateway", "gateway/token", "gateway/live", "gateway/api", "gateway/sidecar", "gateway/mcp", "gateway/web", "examples"},
 	"examples":            {"bus", "bus/codec", "discovery", "discovery/selector", "rpc", "pubsub", "examples"},
 }
 

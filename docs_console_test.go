@@ -25,6 +25,7 @@ import (
 const (
 	homePage  = "/home/you"
 	nodePort  = "127.0.0.1:4222" // what the page calls the node
+	apiPort   = "127.0.0.1:8080" // and its API gateway
 	plainPort = "127.0.0.1:4333" // and the NATS server that is there already
 	patience  = 60 * time.Second
 )
@@ -252,8 +253,11 @@ func (r *transcript) start(term *terminal, s step) {
 	cmd.Env = append(cmd.Env, "MBUS_LOG_LEVEL=info")
 	node := strings.HasPrefix(s.command, "mbus node")
 	joined := strings.Contains(s.command, "--url")
+	if node {
+		cmd.Env = append(cmd.Env, "MBUS_API_ADDRESS=127.0.0.1:0", "MBUS_SIDECAR_ADDRESS=127.0.0.1:0")
+	}
 	if node && !joined {
-		cmd.Env = append(cmd.Env, "MBUS_LISTEN=127.0.0.1:0", "MBUS_API_ADDRESS=127.0.0.1:0", "MBUS_SIDECAR_ADDRESS=127.0.0.1:0", "MBUS_ADDRESSES_FILE="+r.addresses)
+		cmd.Env = append(cmd.Env, "MBUS_LISTEN=127.0.0.1:0", "MBUS_ADDRESSES_FILE="+r.addresses)
 	}
 	term.out, term.err, term.taken = &output{}, &output{}, 0
 	cmd.Stdout, cmd.Stderr = term.out, term.err
@@ -274,7 +278,9 @@ func (r *transcript) start(term *terminal, s step) {
 		r.await(s, func() bool { return strings.Contains(term.out.text(), "  bus ") }, term)
 		_, rest, _ := strings.Cut(term.out.text(), "nats://")
 		address, _, _ := strings.Cut(rest, "\n")
-		r.replace = append(r.replace, address, nodePort)
+		_, rest, _ = strings.Cut(term.out.text(), "http://")
+		api, _, _ := strings.Cut(rest, "\n")
+		r.replace = append(r.replace, address, nodePort, strings.TrimSpace(api), apiPort)
 		r.env = append(r.env, "MBUS_URL=nats://"+address)
 	case strings.HasPrefix(s.command, "mbus subscribe"):
 		r.await(s, func() bool { return strings.Contains(term.err.text(), `"listening"`) }, term)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/mbus-dev/mbus/gateway"
 	"github.com/mbus-dev/mbus/gateway/api"
+	"github.com/mbus-dev/mbus/gateway/live"
 )
 
 type apiCommand struct {
@@ -35,15 +36,32 @@ func (c *apiCommand) Run(ctx context.Context, s *session) error {
 
 // apiFace is the API gateway.
 func (s *session) apiFace(flags *apiFlags) *face {
+	cfg := api.Config{Namespace: s.opts.APINamespace, Handler: s.opts.APIHandler, MaxUpload: flags.MaxUpload}
 	return &face{
 		name: "api", service: "go.micro.api", flag: "--api-address",
 		address: s.opts.APIAddress, usual: "127.0.0.1:8080",
 		cors: s.opts.APICORS, corsFlag: "--api-cors",
+		check: func() error {
+			_, err := api.New(&gateway.Bus{}, cfg) // it calls nothing yet
+			return err
+		},
 		room: func(b *gateway.Bus, set *httpSetup) (http.Handler, error) {
-			return api.New(b, api.Config{
-				Namespace: s.opts.APINamespace, Handler: s.opts.APIHandler, MaxUpload: flags.MaxUpload, HideAuthorization: set.tokens != nil,
-				Logger: s.logger(),
-			})
+			cfg.HideAuthorization, cfg.Logger = set.tokens != nil, s.logger()
+			cfg.Live = live.New(b, live.Config{From: "go.micro.api", Logger: s.logger()})
+			room, err := api.New(b, cfg)
+			return apiRoom{room, cfg.Live}, err
 		},
 	}
 }
+
+// An apiRoom is the API gateway with the conversations that it holds.
+type apiRoom struct {
+	*api.API
+	talks *live.Server
+}
+
+// Start does nothing: both serve at once.
+func (apiRoom) Start(context.Context) error { return nil }
+
+// Stop ends the conversations.
+func (r apiRoom) Stop(ctx context.Context) error { return r.talks.Stop(ctx) }

@@ -35,6 +35,9 @@ type face struct {
 	hosts []string
 	// before runs before everything else of a process of its own; nil is nothing.
 	before func(*bus.Conn) ([]bus.Runner, error)
+	// check finds what is wrong with the room's options before there is a bus; nil
+	// is nothing.
+	check func() error
 	// room may be a bus.Runner too, and then runs before the listener.
 	room func(*gateway.Bus, *httpSetup) (http.Handler, error)
 
@@ -65,6 +68,11 @@ func (s *session) faces(ctx context.Context, flags *httpFlags, ownBroker bool, a
 		}
 		if _, err := gateway.NewEdge(f.edge(s, setup)); err != nil {
 			return fs, nodeError(err)
+		}
+		if f.check != nil {
+			if err := f.check(); err != nil {
+				return fs, usagef("%s", bus.AsError(err).Message)
+			}
 		}
 		fs.on = append(fs.on, f)
 	}

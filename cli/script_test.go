@@ -40,7 +40,7 @@ var update = flag.Bool("update", false, "rewrite the golden files and docs/cli.m
 //	awaitinterest TOPIC N  wait until N subscribe to the topic
 //	terminate              send SIGTERM to the last command in the background
 //	certs                  make ca.pem, cert.pem and key.pem
-//	addresses FILE         set MBUS_URL and HOSTPORT from what --addresses-file wrote
+//	addresses FILE         set MBUS_URL, HOSTPORT and APIHOSTPORT from what --addresses-file wrote
 //	proxy FILE             set PROXY to the sidecar in what --addresses-file wrote
 //	app                    start an app that speaks JSON-RPC; PORT is where
 //	killapp                end it
@@ -276,9 +276,12 @@ func setAddress(ts *testscript.TestScript, neg bool, args []string) {
 	check(ts, neg, args, 1, "addresses FILE")
 	var found struct {
 		Bus string `json:"bus"`
+		API string `json:"api"`
 	}
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &found))
 	ts.Setenv("MBUS_URL", found.Bus)
 	_, hostPort, _ := strings.Cut(found.Bus, "://")
 	ts.Setenv("HOSTPORT", hostPort)
+	_, hostPort, _ = strings.Cut(found.API, "://")
+	ts.Setenv("APIHOSTPORT", hostPort)
 }

@@ -32,6 +32,10 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		return nil, overBody(limit)
 	}
+	// The edge says that it came too slowly, and net/http ends the context then.
+	if e, ok := errors.AsType[*bus.Error](err); ok {
+		return nil, e
+	}
 	if ctx := r.Context(); ctx.Err() != nil {
 		return nil, bus.AsError(ctx.Err())
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -22,6 +23,9 @@ const (
 	// lookPause is the least time between two looks at the certificate files.
 	lookPause = time.Second
 	maxPEM    = 1 << 20
+	// maxCertificateWaits bounds the handshakes that ask for a certificate of
+	// ACME at once. One that is there already takes microseconds.
+	maxCertificateWaits = 64
 )
 
 // TLS says how a listener proves who it is. The zero TLS means plain HTTP.
@@ -69,7 +73,7 @@ func (t TLS) config(log zerolog.Logger) (*tls.Config, error) {
 		if err != nil {
 			return nil, err
 		}
-		config.GetCertificate = m.GetCertificate
+		config.GetCertificate = patient(m)
 		config.NextProtos = append(config.NextProtos, acme.ALPNProto)
 	case t.CertFile == "" || t.KeyFile == "":
 		return nil, bind.Errorf("--tls-cert-file and --tls-key-file need each other; give both")
@@ -111,6 +115,36 @@ func (a ACME) manager() (*autocert.Manager, error) {
 		Prompt: autocert.AcceptTOS, Cache: autocert.DirCache(dir), HostPolicy: autocert.HostWhitelist(a.Hosts...),
 		Client: &acme.Client{DirectoryURL: cmp.Or(a.Directory, autocert.DefaultACMEDirectory), UserAgent: "mbus"},
 	}, nil
+}
+
+// patient ends the wait for a certificate with the handshake that needs it. The
+// way to it goes on for up to five minutes, so that a later handshake finds it;
+// the manager makes one for all.
+func patient(m *autocert.Manager) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	waiting := make(chan struct{}, maxCertificateWaits)
+	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		select {
+		case waiting <- struct{}{}:
+		case <-hello.Context().Done():
+			return nil, context.Cause(hello.Context())
+		}
+		type result struct {
+			cert *tls.Certificate
+			err  error
+		}
+		got := make(chan result, 1)
+		go func() { // nothing waits for it: the manager cannot be told to stop
+			defer func() { <-waiting }()
+			cert, err := m.GetCertificate(hello)
+			got <- result{cert, err}
+		}()
+		select {
+		case r := <-got:
+			return r.cert, r.err
+		case <-hello.Context().Done():
+			return nil, context.Cause(hello.Context())
+		}
+	}
 }
 
 // A pair is a certificate and its key in two files, which others may replace.

@@ -55,9 +55,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, from string, err error) 
 	if e.End != 0 {
 		h.Set(HeaderEnd, e.End.String())
 	}
-	if f.Code == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
-		h.Set("WWW-Authenticate", challenge(r))
-	}
+	challenge(h, r, e)
 	if after, ok := retryAfter(e); ok {
 		h.Set("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
 	}
@@ -73,12 +71,20 @@ func WriteError(w http.ResponseWriter, r *http.Request, from string, err error) 
 	}
 }
 
-// challenge says how to do better: who has sent a token has sent a wrong one.
-func challenge(r *http.Request) string {
-	if r.Header.Get("Authorization") != "" {
-		return `Bearer error="invalid_token"`
+// challenge says how to do better: who has sent a token has sent a wrong one, or
+// one that is not enough (RFC 6750).
+func challenge(h http.Header, r *http.Request, e *bus.Error) {
+	if h.Get("WWW-Authenticate") != "" {
+		return
 	}
-	return "Bearer"
+	switch sent := len(r.Header["Authorization"]) > 0; {
+	case e.Code == bus.Unauthenticated && sent:
+		h.Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+	case e.Code == bus.Unauthenticated:
+		h.Set("WWW-Authenticate", "Bearer")
+	case e.Code == bus.PermissionDenied && callerOf(r.Context()) != nil:
+		h.Set("WWW-Authenticate", `Bearer error="insufficient_scope"`)
+	}
 }
 
 // FailureOf is what WriteError answers, for those who put it elsewhere, such as

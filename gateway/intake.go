@@ -30,24 +30,24 @@ type intake struct {
 	trusted proxies // may have any number of connections
 	log     zerolog.Logger
 
-	ready  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-	work   sync.WaitGroup
+	ready chan net.Conn
+	life  context.Context // ends with the intake
+	end   context.CancelFunc
+	once  sync.Once
+	work  sync.WaitGroup
 
 	mu      sync.Mutex
 	open    int
 	peers   map[netip.Addr]int
-	shaking map[net.Conn]bool
 	refused atomic.Uint64
 }
 
 func newIntake(l net.Listener, config *tls.Config, s *ServerConfig, log zerolog.Logger) *intake {
 	t := &intake{
 		Listener: l, tls: config, max: s.MaxConns, perPeer: s.MaxConnsPerClient, trusted: s.Proxies, log: log,
-		ready: make(chan net.Conn), closed: make(chan struct{}),
-		peers: make(map[netip.Addr]int), shaking: make(map[net.Conn]bool),
+		ready: make(chan net.Conn), peers: make(map[netip.Addr]int),
 	}
+	t.life, t.end = context.WithCancel(context.Background())
 	t.work.Go(t.run)
 	return t
 }
@@ -57,7 +57,7 @@ func (t *intake) Accept() (net.Conn, error) {
 	select {
 	case c := <-t.ready:
 		return c, nil
-	case <-t.closed:
+	case <-t.life.Done():
 		return nil, net.ErrClosed
 	}
 }
@@ -66,13 +66,8 @@ func (t *intake) Accept() (net.Conn, error) {
 func (t *intake) Close() error {
 	err := net.ErrClosed
 	t.once.Do(func() {
-		close(t.closed)
+		t.end()
 		err = t.Listener.Close()
-		t.mu.Lock()
-		for c := range t.shaking {
-			_ = c.Close() // it is thrown away
-		}
-		t.mu.Unlock()
 		t.work.Wait()
 	})
 	return err
@@ -88,7 +83,7 @@ func (t *intake) run() {
 			t.log.Warn().Err(err).Msg("a connection could not be taken")
 			select {
 			case <-time.After(acceptPause):
-			case <-t.closed:
+			case <-t.life.Done():
 				return
 			}
 			continue
@@ -109,7 +104,7 @@ func (t *intake) run() {
 func (t *intake) hand(c net.Conn) {
 	select {
 	case t.ready <- c:
-	case <-t.closed:
+	case <-t.life.Done():
 		_ = c.Close() // it is thrown away
 	}
 }
@@ -160,21 +155,10 @@ func (c *countedConn) Close() error {
 }
 
 func (t *intake) handshake(raw net.Conn) {
-	t.mu.Lock()
-	t.shaking[raw] = true
-	t.mu.Unlock()
-	select {
-	case <-t.closed:
-		_ = raw.Close() // Close may have come before it was in the list
-	default:
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), handshakeLimit)
+	ctx, cancel := context.WithTimeout(t.life, handshakeLimit)
 	defer cancel()
 	c := tls.Server(raw, t.tls)
 	err := c.HandshakeContext(ctx)
-	t.mu.Lock()
-	delete(t.shaking, raw)
-	t.mu.Unlock()
 	if err != nil {
 		t.log.Debug().Err(err).Str("remote", raw.RemoteAddr().String()).Msg("a TLS handshake has failed")
 		if e, ok := errors.AsType[tls.RecordHeaderError](err); ok && e.Conn != nil && plainHTTP(e.RecordHeader) {

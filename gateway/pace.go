@@ -13,30 +13,34 @@ const (
 	bodyMinRate   = 1 << 10 // bytes a second, after the head start
 )
 
-// A pacedBody is the body of a request, which has to come at a minimal rate.
+// A pacedBody is the body of a request, which has to come at a minimal rate. That
+// of a [Stream] has as long as the room gives it.
 type pacedBody struct {
 	io.ReadCloser
-	control *http.ResponseController
-	start   time.Time
-	read    int64
-	until   time.Time
+	exchange *exchange
+	start    time.Time
+	read     int64
+	until    time.Time
 }
 
 // pace bounds the time that the body of r may take, also one that the room does
 // not read: the server reads it then, to find the next request behind it.
 func (x *exchange) pace(r *http.Request) {
 	if r.Body != nil && r.Body != http.NoBody {
-		b := &pacedBody{ReadCloser: r.Body, control: x.control, start: x.start}
+		b := &pacedBody{ReadCloser: r.Body, exchange: x, start: x.start}
 		b.bound()
 		r.Body = b
 	}
 }
 
 func (b *pacedBody) bound() {
+	if b.exchange.streaming.Load() {
+		return
+	}
 	until := b.start.Add(bodyHeadStart + time.Duration(b.read)*time.Second/bodyMinRate)
 	if until.Sub(b.until) > time.Second {
 		b.until = until
-		_ = b.control.SetReadDeadline(until) // a body without a connection is there already
+		_ = b.exchange.control.SetReadDeadline(until) // a body without a connection is there already
 	}
 }
 
@@ -48,13 +52,13 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	if errors.Is(err, os.ErrDeadlineExceeded) && !b.exchange.streaming.Load() {
 		return n, status(http.StatusRequestTimeout, "the body comes at less than %d bytes a second", bodyMinRate)
 	}
-	if err == io.EOF && !b.until.IsZero() { //nolint:errorlint // it is never wrapped
+	if err == io.EOF && !b.until.IsZero() {
 		// What comes after the body may take its time.
 		b.until = time.Time{}
-		_ = b.control.SetReadDeadline(time.Time{}) // as in bound
+		_ = b.exchange.control.SetReadDeadline(time.Time{}) // as in bound
 	}
 	return n, err
 }

@@ -36,7 +36,8 @@ type RPCRequest struct {
 }
 
 // RPC returns Micro's /rpc: a call whose service and method are in the body, as
-// JSON or, with any other content type, as a form.
+// JSON or, with any other content type, as a form. What begins with { is JSON
+// whatever it is called, since curl calls everything a form.
 //
 //	{"service":NAME, "method":NAME, "request":JSON or a string of JSON, "address":NODE}
 //	service=NAME&method=NAME&request=JSON&address=NODE
@@ -81,7 +82,8 @@ func (b *Bus) readRPC(w http.ResponseWriter, r *http.Request) (*rpc.Request, err
 		return nil, err
 	}
 	var asked RPCRequest
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && kind == "application/json" {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err == nil && kind == "application/json" || bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
 		asked, err = parseRPC(body)
 		if err != nil {
 			return nil, err

@@ -29,8 +29,8 @@ func (l *lifetime) end() {
 func (l *lifetime) ended() bool { return l.told.Err() != nil }
 
 // Stream says that the answer to a request lasts as long as it lasts: only a
-// single write or flush that the client leaves unread for 30 s fails. A room
-// calls it before it writes the answer's header, or takes the connection over.
+// single write or flush that the client leaves unread for 30 s fails, and the
+// body of the request comes as slowly as the room allows. A room calls it before it writes the answer's header, or takes the connection over.
 //
 // The context that it returns ends with the request, when the server begins to
 // drain, and when the caller's token expires; then its cause is a *bus.Error of
@@ -41,7 +41,9 @@ func Stream(w http.ResponseWriter, r *http.Request) (ctx context.Context, cancel
 		x.streaming.Store(true)
 	}
 	// A writer that knows no deadlines has none to lift.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Time{})
+	_ = control.SetReadDeadline(time.Time{})
 	ctx, end := context.WithCancelCause(r.Context())
 	var stops []func() bool
 	if l, ok := r.Context().Value(lifetimeKey{}).(*lifetime); ok {

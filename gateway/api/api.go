@@ -5,11 +5,13 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/rs/zerolog"
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/gateway"
+	"github.com/mbus-dev/mbus/gateway/live"
 )
 
 // name is who refuses a request that did not become a call.
@@ -38,6 +40,8 @@ type Config struct {
 	// HideAuthorization keeps the header Authorization from services and apps,
 	// which is right where the gateway itself reads bearer tokens.
 	HideAuthorization bool
+	// Live holds streams and topics. Nil serves none.
+	Live *live.Server
 	// Documents answers /, /openapi.json, /asyncapi.json and the files of the
 	// page at /. Nil answers not_found.
 	Documents http.Handler
@@ -50,9 +54,14 @@ type Config struct {
 // An API is the API gateway: it turns requests into calls. It may be used from
 // any goroutine.
 type API struct {
-	bus *gateway.Bus
-	cfg Config
-	rpc http.Handler
+	bus     *gateway.Bus
+	cfg     Config
+	rpc     http.Handler
+	shapes  *shapes
+	routes  *routes
+	proxy   *proxy
+	holds   holds
+	packers sync.Pool // of *gzip.Writer
 }
 
 var _ http.Handler = (*API)(nil)
@@ -74,7 +83,11 @@ func New(b *gateway.Bus, cfg Config) (*API, error) {
 	case cfg.MaxUpload < 0:
 		return nil, bus.Errorf(bus.InvalidArgument, "the limit of uploads is %d bytes: want more than none", cfg.MaxUpload)
 	}
-	return &API{bus: b, cfg: cfg, rpc: gateway.RPC(b)}, nil
+	a := &API{bus: b, cfg: cfg, rpc: gateway.RPC(b), shapes: newShapes(b)}
+	a.holds.limit = 4 * cfg.MaxUpload
+	a.routes = newRoutes(b, cfg.Logger)
+	a.proxy = newProxy(a)
+	return a, nil
 }
 
 // ServeHTTP answers one request.
@@ -90,12 +103,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if a.fixed(w, r, "/"+strings.Join(parts, "/")) {
 		return
 	}
-	t, err := a.resolve(r, parts)
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	a.serve(w, r, t)
+	a.serve(w, r, parts)
 }
 
 // verb answers OPTIONS, and refuses what is no method of HTTP.
@@ -141,7 +149,11 @@ func (a *API) fixed(w http.ResponseWriter, r *http.Request, path string) bool {
 	case "/favicon.ico": // as in Micro: there is none
 		w.Header().Set("Cache-Control", "max-age=86400")
 		return true
-	case "/events", "/healthz", "/readyz", "/stats": // of other rooms, if anybody's
+	case "/events":
+		if a.cfg.Live != nil {
+			room = http.HandlerFunc(a.cfg.Live.ServeEvents)
+		}
+	case "/healthz", "/readyz", "/stats": // of the server, if anybody's
 	default:
 		return false
 	}

@@ -104,7 +104,7 @@ func ParseRules(data []byte) (*Rules, error) {
 	if err := d.Decode(&file); err != nil {
 		return nil, err
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // it is never wrapped
+	if _, err := d.Token(); err != io.EOF {
 		return nil, fmt.Errorf("something follows the closing brace")
 	}
 	return NewRules(file.Rules)

@@ -172,7 +172,7 @@ func callerOf(claims jwt.MapClaims) (*Caller, error) {
 	if err != nil || expires == nil {
 		return nil, refused("the token has no end")
 	}
-	c := &Caller{Expires: expires.Time.Add(leeway)}
+	c := &Caller{Expires: expires.Add(leeway)}
 	c.Subject, _ = claims["sub"].(string)
 	for _, name := range []string{"scope", "scp"} {
 		switch value := claims[name].(type) {
