@@ -238,9 +238,12 @@ func TestAnAppThatBreaksOffIsUnavailableAndNotAskedAgain(t *testing.T) {
 	}
 	h.app(t, "go.micro.api.app", breaks)
 	h.app(t, "go.micro.api.app", breaks)
-	h.do(t, "POST", "/app", "x").want(t, "broken off", 503, "go.micro.api.app", 0)
-	if n := calls.Load(); n != 1 {
-		t.Errorf("%d calls, want 1", n)
+	for _, method := range []string{"POST", "GET"} {
+		calls.Store(0)
+		h.do(t, method, "/app", "").want(t, method+" broken off", 503, "go.micro.api.app", 0)
+		if n := calls.Load(); n != 1 {
+			t.Errorf("%s: %d calls, want 1", method, n)
+		}
 	}
 	h.app(t, "go.micro.api.big", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "1073741824") })
 	h.do(t, "GET", "/big", "").want(t, "an answer over the limit", 413, "1073741824", 0)
