@@ -251,6 +251,16 @@ func TestAnAppThatBreaksOffIsUnavailableAndNotAskedAgain(t *testing.T) {
 	h.app(t, "go.micro.api.big", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "1073741824") })
 	h.do(t, "GET", "/big", "").want(t, "an answer over the limit", 413, "1073741824", 0)
 	h.do(t, "POST", "/big", strings.Repeat("x", 1<<20+1)).want(t, "a body over the limit", 413, "1048576", 0)
+	h.app(t, "go.micro.api.sink", func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	web := httptest.NewServer(h.api)
+	defer web.Close()
+	res, err := http.Post(web.URL+"/sink", "text/plain", io.MultiReader(strings.NewReader(strings.Repeat("x", 2<<20)))) // of no known length
+	if err != nil || res.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("a body over the limit without a length: got %v, %v", res, err)
+	}
+	if err == nil {
+		res.Body.Close()
+	}
 	h.app(t, "go.micro.api.odd", func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
