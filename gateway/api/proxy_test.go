@@ -141,7 +141,7 @@ func TestAppsAreFoundByMicrosRule(t *testing.T) {
 	}
 	h.do(t, "GET", "/foo/bar/baz/cat", "").want(t, "a service on the bus comes first", 404, "go.micro.api.foo.bar has no method Baz.Cat", 0)
 	h.register(t, "go.micro.api.methods", "127.0.0.1", free(t), discovery.Endpoint{Name: "Methods.Do"})
-	h.do(t, "POST", "/methods/do", "{}").want(t, "a method of an app is called over the bus", 404, "through a sidecar", 0)
+	h.do(t, "POST", "/methods/do", "{}").want(t, "a method of an app is called over the bus", 503, "no sidecar serves it", 0)
 	h.do(t, "POST", "/methods/other", "{}").want(t, "the rest of it by HTTP", 503, "takes no connections", 0)
 	h.do(t, "GET", "/none/x", "").want(t, "unknown", 404, "no service go.micro.api.none", 0)
 }
