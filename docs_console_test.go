@@ -254,7 +254,7 @@ func (r *transcript) start(term *terminal, s step) {
 	node := strings.HasPrefix(s.command, "mbus node")
 	joined := strings.Contains(s.command, "--url")
 	if node {
-		cmd.Env = append(cmd.Env, "MBUS_API_ADDRESS=127.0.0.1:0")
+		cmd.Env = append(cmd.Env, "MBUS_API_ADDRESS=127.0.0.1:0", "MBUS_SIDECAR_ADDRESS=127.0.0.1:0")
 	}
 	if node && !joined {
 		cmd.Env = append(cmd.Env, "MBUS_LISTEN=127.0.0.1:0", "MBUS_ADDRESSES_FILE="+r.addresses)

@@ -89,7 +89,7 @@ func TestSecondSignalEndsTheNodeAtOnce(t *testing.T) {
 	signals := make(chan os.Signal, 2)
 	signals <- syscall.SIGTERM
 	signals <- syscall.SIGTERM
-	code := Main(t.Context(), Process{Args: []string{"node", "--url", "nats://127.0.0.1:1", "--api-address", "off"}, Signals: signals})
+	code := Main(t.Context(), Process{Args: []string{"node", "--url", "nats://127.0.0.1:1", "--api-address", "off", "--sidecar-address", "off"}, Signals: signals})
 	if code != 128+int(syscall.SIGTERM) {
 		t.Errorf("exit code %d, want %d", code, 128+int(syscall.SIGTERM))
 	}
@@ -98,7 +98,7 @@ func TestSecondSignalEndsTheNodeAtOnce(t *testing.T) {
 func TestNodeThatWaitsForItsBrokerStopsWhenItIsTold(t *testing.T) {
 	signals := make(chan os.Signal, 1)
 	signals <- syscall.SIGTERM
-	if code := Main(t.Context(), Process{Args: []string{"node", "--url", "nats://127.0.0.1:1", "--api-address", "off"}, Signals: signals}); code != 0 {
+	if code := Main(t.Context(), Process{Args: []string{"node", "--url", "nats://127.0.0.1:1", "--api-address", "off", "--sidecar-address", "off"}, Signals: signals}); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 }

@@ -170,23 +170,23 @@ func errorOfFailure(f gateway.Failure) *bus.Error {
 	return e
 }
 
-// read sends a request and reads the answer whole.
-func (p *proxyReach) read(r *http.Request) (*http.Response, []byte, error) {
+// read sends a request and reads the answer whole. kind is its content type.
+func (p *proxyReach) read(r *http.Request) (kind string, body []byte, err error) {
 	res, err := p.do(r)
 	if err != nil {
-		return nil, nil, err
+		return "", nil, err
 	}
 	defer func() { _ = res.Body.Close() }() // it was read whole, or is not wanted
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxProxyAnswer+1))
+	body, err = io.ReadAll(io.LimitReader(res.Body, maxProxyAnswer+1))
 	switch {
 	case err != nil && r.Context().Err() != nil:
-		return nil, nil, bus.AsError(context.Cause(r.Context()))
+		return "", nil, bus.AsError(context.Cause(r.Context()))
 	case err != nil:
-		return nil, nil, bus.Errorf(bus.DataLoss, "the answer of the sidecar ends before it is complete: %w", err)
+		return "", nil, bus.Errorf(bus.DataLoss, "the answer of the sidecar ends before it is complete: %w", err)
 	case len(body) > maxProxyAnswer:
-		return nil, nil, bus.Errorf(bus.TooLarge, "the answer of the sidecar is over %d bytes", maxProxyAnswer)
+		return "", nil, bus.Errorf(bus.TooLarge, "the answer of the sidecar is over %d bytes", maxProxyAnswer)
 	}
-	return res, body, nil
+	return res.Header.Get("Content-Type"), body, nil
 }
 
 // services fetches from the registry.
@@ -284,11 +284,11 @@ func (p *proxyReach) tryCall(ctx context.Context, req *rpc.Request) (*rpc.Respon
 		r.Header.Set(name, value)
 	}
 	r.Header.Set("Content-Type", "application/json")
-	res, answer, err := p.read(r)
+	contentType, answer, err := p.read(r)
 	if err != nil {
 		return nil, err
 	}
-	kind, err := codec.Parse(res.Header.Get("Content-Type"))
+	kind, err := codec.Parse(contentType)
 	if err != nil {
 		return nil, bus.Errorf(bus.DataLoss, "the answer of the sidecar: %w", err)
 	}

@@ -39,11 +39,7 @@ accepts connections, and take it back when it stops:
 
 // Run serves until it is told to stop.
 func (c *sidecarCommand) Run(ctx context.Context, s *session) error {
-	app := c.app(s)
-	if err := checkApp(app); err != nil {
-		return err
-	}
-	face := s.sidecarFace(&c.sidecarFlags, app)
+	face := s.sidecarFace(&c.sidecarFlags, c.app(s))
 	face.before = func(conn *bus.Conn) ([]bus.Runner, error) {
 		r, err := registrar.New(conn, registrar.Config{Version: s.process.build().Version, Logger: s.logger()})
 		return []bus.Runner{r}, err
@@ -66,24 +62,17 @@ func (c *sidecarCommand) app(s *session) sidecar.App {
 	return app
 }
 
-// checkApp finds what is wrong with an app before there is a bus.
-func checkApp(app sidecar.App) error {
-	if err := app.Check(); err != nil {
-		return usagef("%s", bus.AsError(err).Message)
-	}
-	return nil
-}
-
 // sidecarFace is the sidecar.
 func (s *session) sidecarFace(flags *sidecarFlags, app sidecar.App) *face {
+	cfg := sidecar.Config{Namespace: flags.SidecarNamespace, Handler: flags.SidecarHandler, App: app}
 	return &face{
 		name: "sidecar", service: sidecar.Service, flag: "--sidecar-address",
 		address: s.opts.SidecarAddress, usual: "127.0.0.1:8081",
 		cors: s.opts.SidecarCORS, corsFlag: "--sidecar-cors",
+		check: cfg.Check,
 		room: func(b *gateway.Bus, _ *httpSetup) (http.Handler, error) {
-			return sidecar.New(b, sidecar.Config{
-				Namespace: flags.SidecarNamespace, Handler: flags.SidecarHandler, App: app, Logger: s.logger(),
-			})
+			cfg.Logger = s.logger() // whose level is known by now
+			return sidecar.New(b, cfg)
 		},
 	}
 }

@@ -148,7 +148,7 @@ func TestTerminalIsSafeFromWhatServicesAnswer(t *testing.T) {
 func TestNodeIsReadyInFiveLinesOnATerminal(t *testing.T) {
 	x := newTerminal(t)
 	ctx, stop := context.WithCancel(t.Context())
-	code := x.start(ctx, "", "node", "--listen", "127.0.0.1:0", "--api-address", "127.0.0.1:0", "--ephemeral", "--demo", "--log-level", "disabled")
+	code := x.start(ctx, "", "node", "--listen", "127.0.0.1:0", "--api-address", "127.0.0.1:0", "--sidecar-address", "127.0.0.1:0", "--ephemeral", "--demo", "--log-level", "disabled")
 	x.await("try       mbus --url nats://127.0.0.1:")
 	x.await("\n  api       http://127.0.0.1:")
 	x.await("\n  bus       nats://127.0.0.1:")

@@ -26,7 +26,7 @@ type exchangeKey struct{}
 // room gets.
 type exchange struct {
 	http.ResponseWriter
-	control *http.ResponseController
+	control http.ResponseController
 
 	id     string
 	start  time.Time

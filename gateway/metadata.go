@@ -20,8 +20,11 @@ var notForwarded = [...]string{
 // Internal reports whether a header is the bus's own and must not pass the edge
 // in either direction.
 func Internal(name string) bool {
-	l := strings.ToLower(name)
-	return strings.HasPrefix(l, "mbus-") || strings.HasPrefix(l, "nats-") || strings.HasPrefix(l, "x-mbus-")
+	return begins(name, "mbus-") || begins(name, "nats-") || begins(name, "x-mbus-")
+}
+
+func begins(name, prefix string) bool {
+	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }
 
 // Metadata turns the headers of a request into metadata: several values of one

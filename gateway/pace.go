@@ -18,7 +18,6 @@ const (
 type pacedBody struct {
 	io.ReadCloser
 	exchange *exchange
-	control  *http.ResponseController
 	start    time.Time
 	read     int64
 	until    time.Time
@@ -28,7 +27,7 @@ type pacedBody struct {
 // not read: the server reads it then, to find the next request behind it.
 func (x *exchange) pace(r *http.Request) {
 	if r.Body != nil && r.Body != http.NoBody {
-		b := &pacedBody{ReadCloser: r.Body, exchange: x, control: x.control, start: x.start}
+		b := &pacedBody{ReadCloser: r.Body, exchange: x, start: x.start}
 		b.bound()
 		r.Body = b
 	}
@@ -41,7 +40,7 @@ func (b *pacedBody) bound() {
 	until := b.start.Add(bodyHeadStart + time.Duration(b.read)*time.Second/bodyMinRate)
 	if until.Sub(b.until) > time.Second {
 		b.until = until
-		_ = b.control.SetReadDeadline(until) // a body without a connection is there already
+		_ = b.exchange.control.SetReadDeadline(until) // a body without a connection is there already
 	}
 }
 
@@ -59,7 +58,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	if err == io.EOF && !b.until.IsZero() {
 		// What comes after the body may take its time.
 		b.until = time.Time{}
-		_ = b.control.SetReadDeadline(time.Time{}) // as in bound
+		_ = b.exchange.control.SetReadDeadline(time.Time{}) // as in bound
 	}
 	return n, err
 }

@@ -25,7 +25,9 @@
 // A handler is an ordinary function; [Register] takes the methods of a struct.
 // Metadata and the rest of a request are in its context: [RequestFrom]. Below
 // the typed functions everything is a [Request] and a [Response] with bytes,
-// which is what [Middleware], [Server.HandleRaw] and [Client.Do] see.
+// which is what [Middleware], [Server.HandleRaw] and [Client.Do] see. A server
+// that stands in for a program whose methods it does not know has
+// [Server.HandleAny].
 //
 // # The ends of a call
 //
@@ -37,7 +39,8 @@
 //	                                  names its methods. Or there is no such service; the
 //	                                  message names the near ones
 //	Nobody     unavailable            the method exists, or the service was here in the last      yes, it was not delivered
-//	                                  10 minutes, but nobody listens
+//	                                  10 minutes, or it is an app that no sidecar serves, but
+//	                                  nobody listens
 //	Timeout    deadline_exceeded      no answer in time                                           only WithIdempotent
 //	Timeout    unavailable            the instance that had the call was killed                   only WithIdempotent
 //	Cancelled  canceled               the caller's context was canceled; the handler is told      no

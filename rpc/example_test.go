@@ -299,6 +299,28 @@ func ExampleClient_Do() {
 	// Output: json {"msg":"Hello John"}
 }
 
+// A server that stands in for something else takes whatever is asked. It shows
+// nowhere: what it stands for is announced by somebody else.
+func ExampleServer_HandleAny() {
+	ctx, conn, stop := connect()
+	defer stop()
+	srv := rpc.NewServer(conn, rpc.ServerConfig{Name: "an.app", ID: "1", Unannounced: true})
+	srv.HandleAny(func(_ context.Context, r *rpc.Request) (*rpc.Response, error) {
+		return &rpc.Response{Body: fmt.Appendf(nil, `{"asked":%q}`, r.Method)}, nil
+	})
+	if err := srv.Start(ctx); err != nil {
+		panic(err)
+	}
+	defer func() { _ = srv.Stop(ctx) }()
+	client := rpc.NewClient(conn, rpc.ClientConfig{})
+	res, err := client.Do(ctx, &rpc.Request{Service: "an.app", Method: "What.Ever"})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Printf("%s\n", res.Body)
+	// Output: {"asked":"What.Ever"}
+}
+
 func ExampleClientConfig_local() {
 	ctx, conn, stop := connect()
 	defer stop()

@@ -24,6 +24,7 @@ const (
 	crowd         program = "crowd"
 	worker        program = "worker"
 	load          program = "load"
+	httpApp       program = "app"
 )
 
 // path is where the program is. TestMain put it there, for this process and
@@ -37,6 +38,7 @@ func sources() map[program]string {
 	return map[program]string{
 		mbus: ".", greeterServer: "./examples/greeter/server",
 		crowd: "./cli/e2e/crowd", worker: "./cli/e2e/worker", load: "./cli/e2e/load",
+		httpApp: "./cli/e2e/app",
 	}
 }
 

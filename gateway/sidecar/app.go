@@ -47,6 +47,11 @@ type placement struct {
 	own    bool   // registered and watched by the configuration
 }
 
+// patient reports whether the app gets the time of two whole looks to come back:
+// one with a time to live says by itself that it is there, and may just be
+// starting anew.
+func (p *placement) patient() bool { return p.node.TTL > 0 }
+
 // An app is one node of a registered app, and what serves it on the bus. It has
 // a goroutine, which alone touches what is not atomic.
 type app struct {
@@ -56,6 +61,7 @@ type app struct {
 	update  chan discovery.Instance // holds the newest
 	kick    chan struct{}           // somebody has found it unreachable
 	cancel  context.CancelFunc
+	over    atomic.Bool   // nothing of it is served any more
 	slots   chan struct{} // one for each call at work
 	waiting atomic.Int64
 	seq     atomic.Uint64
@@ -102,7 +108,9 @@ func (a *app) run(ctx context.Context) {
 		case <-timer.C:
 			timer.Reset(a.look(ctx))
 		case <-a.kick:
-			timer.Reset(a.look(ctx))
+			if p := a.now.Load(); p != nil && !p.patient() {
+				timer.Reset(a.look(ctx))
+			}
 		case <-ctx.Done():
 			return
 		}
@@ -200,6 +208,7 @@ func (a *app) unserve(ctx context.Context) {
 func (a *app) end(ctx context.Context) {
 	a.pushes.end(a.side.hard)
 	a.unserve(ctx)
+	a.over.Store(true)
 	a.side.changed()
 }
 

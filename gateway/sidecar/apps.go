@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -250,16 +251,17 @@ func (s *Sidecar) prepare(service *discovery.Service) error {
 func (s *Sidecar) deregister(ctx context.Context, service discovery.Service) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	var ending []*app
+	for _, n := range service.Nodes {
+		if a := s.app(key{service.Name, n.ID}); a != nil {
+			ending = append(ending, a)
+		}
+	}
 	if err := discovery.Deregister(ctx, s.bus.Conn, service); err != nil {
 		return err
 	}
 	s.await(ctx, func() bool {
-		for _, n := range service.Nodes {
-			if s.app(key{service.Name, n.ID}) != nil {
-				return false
-			}
-		}
-		return true
+		return !slices.ContainsFunc(ending, func(a *app) bool { return !a.over.Load() })
 	})
 	return nil
 }

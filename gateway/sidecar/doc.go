@@ -83,10 +83,11 @@
 // # Life and death
 //
 //	registered with            | is gone when
-//	?ttl=                      | that is over without another POST
-//	neither                    | it does not accept connections at two looks in a row, taken every 2 s and then after half a second
+//	no more                    | it does not accept connections at two looks in a row: every 2 s, after a failed call at once, and the second
+//	                           | look half a second after the first
+//	?ttl=                      | that is over without another POST, or it does not accept connections at two looks 2 s apart
 //	metadata "healthcheck"     | the same, or a GET of that URL every 30 s is not answered with exactly 200; the URL must lead to the app
-//	--server-name and -address | the same as the two above; it is registered again when it is well, and deregistered with the sidecar
+//	--server-name and -address | the same; it is registered again when it is well, and deregistered with the sidecar
 //
 // The registration is in the registrars, not in the sidecar: any number of
 // sidecars may run on a host and share the calls, and one that starts serves at

@@ -106,14 +106,12 @@ func TestAnAppThatRestartsQuicklyStays(t *testing.T) {
 func TestAnAppWithATimeToLiveIsGoneAfterItAndNotBefore(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		w := newWorld(t, b)
-		a := w.listen(t, "127.0.0.1:8000", sayHello)
+		w.listen(t, "127.0.0.1:8000", sayHello)
 		w.register("1", "127.0.0.1:8000", "?ttl=10s")
-		a.kill()
 		time.Sleep(9 * time.Second)
 		if len(w.nodes()) != 1 {
 			t.Fatal("it is gone too early")
 		}
-		w.listen(t, "127.0.0.1:8000", sayHello)
 		w.register("1", "127.0.0.1:8000", "?ttl=10s") // once more
 		time.Sleep(9 * time.Second)
 		if _, err := w.call("Say.Hello", `{"name":"John"}`); err != nil {
@@ -124,6 +122,29 @@ func TestAnAppWithATimeToLiveIsGoneAfterItAndNotBefore(t *testing.T) {
 			_, err := w.client.Do(t.Context(), &rpc.Request{Service: ruby, Method: "Say.Hello", Retries: new(0)})
 			return bus.AsError(err).End == bus.Nobody
 		})
+	})
+}
+
+func TestAnAppWithATimeToLiveHasTheTimeToStartAnewAndIsGoneWhenItDoesNot(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		w := newWorld(t, b)
+		a := w.listen(t, "127.0.0.1:8000", sayHello)
+		w.register("1", "127.0.0.1:8000", "?ttl=1m")
+		for range 5 {
+			time.Sleep(700 * time.Millisecond)
+			a.kill()
+			_, _ = w.call("Say.Hello", `{"name":"x"}`)
+			time.Sleep(1900 * time.Millisecond)
+			a = w.listen(t, "127.0.0.1:8000", sayHello)
+			time.Sleep(2 * time.Second)
+			if len(w.nodes()) != 1 {
+				t.Fatal("it is gone")
+			}
+		}
+		a.kill()
+		if took := w.gone(5 * time.Second); took > 4100*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
 	})
 }
 
@@ -293,6 +314,41 @@ func TestTwoSidecarsOfAHostShareItsAppsAndNoCallRunsTwice(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	})
+}
+
+func TestTheSidecarOutlivesTheBroker(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		w := newWorld(t, b)
+		a := w.listen(t, "127.0.0.1:8000", sayHello)
+		w.register("1", "127.0.0.1:8000", "")
+		w.subscribe("all", `{"topic":"a.b","path":"/"}`)
+		b.Stop()
+		time.Sleep(3 * time.Second)
+		for _, one := range []struct{ method, path, body string }{
+			{"POST", "/registry", definition("2", "127.0.0.1:8000")},
+			{"GET", "/registry", ""},
+			{"DELETE", "/registry", definition("1", "127.0.0.1:8000")},
+			{"POST", "/" + ruby + "/Say.Hello", "{}"},
+			{"PUT", "/subscriptions/x", `{"topic":"a.b","path":"/"}`},
+		} {
+			began := time.Now()
+			rec := w.do(one.method, one.path, one.body)
+			if rec.Code != 503 || rec.Header().Get("Retry-After") == "" || rec.Header().Get("Mbus-End") != "broker" || time.Since(began) > 6*time.Second {
+				t.Errorf("%s %s without a broker: %d %v %s after %v", one.method, one.path, rec.Code, rec.Header(), rec.Body, time.Since(began))
+			}
+		}
+		time.Sleep(time.Minute)
+		b.Start()
+		b.Await(t, w.conn, w.gateway.Conn)
+		w.await(5*time.Second, "a call after the broker is back", func() bool {
+			_, err := w.client.Do(t.Context(), &rpc.Request{Service: ruby, Method: "Say.Hello", Body: []byte(`{"name":"x"}`), Retries: new(0)})
+			return err == nil
+		})
+		before := len(a.events())
+		w.publish("a.b", "1")
+		w.await(5*time.Second, "an event after it", func() bool { return len(a.events()) == before+1 })
+		w.await(5*time.Second, "the app in the registry", func() bool { return len(w.nodes()) == 1 })
 	})
 }
 

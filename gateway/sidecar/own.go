@@ -135,7 +135,7 @@ func (o *own) keep(ctx context.Context) {
 func (o *own) look(ctx context.Context) time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	why, over := o.probe.see(ctx, o.side, o.target, o.health)
+	over, why := o.probe.see(ctx, o.side, o.target, o.health)
 	switch {
 	case ctx.Err() != nil:
 	case why == nil:

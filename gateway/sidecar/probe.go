@@ -89,8 +89,7 @@ func (s *Sidecar) check(ctx context.Context, p *placement) error {
 // look sees whether the app is there, takes it out of the registry if it is not,
 // and returns when to look again.
 //
-// An app with a time to live says itself that it is there, and an app of the
-// configuration has somebody who looks after it.
+// The app of the configuration has somebody else who looks after it.
 func (a *app) look(ctx context.Context) time.Duration {
 	p := a.now.Load()
 	if p == nil {
@@ -100,12 +99,12 @@ func (a *app) look(ctx context.Context) time.Duration {
 		a.serve(ctx, p) // the broker would not have it before
 		a.settled(p)
 	}
-	if p.own || p.node.TTL > 0 && p.health == "" {
+	if p.own {
 		return probeEvery
 	}
-	why, over := a.probe.see(ctx, a.side, p.target, p.health)
+	over, why := a.probe.see(ctx, a.side, p.target, p.health)
 	switch {
-	case why == nil || ctx.Err() != nil:
+	case why == nil, ctx.Err() != nil, !over && p.patient():
 		return probeEvery
 	case !over:
 		return probeAgain
@@ -114,23 +113,23 @@ func (a *app) look(ctx context.Context) time.Duration {
 	return probeEvery
 }
 
-// see looks at an app once. It returns what is wrong, and whether that is
-// enough.
-func (b *probe) see(ctx context.Context, s *Sidecar, target netip.AddrPort, health string) (why error, over bool) {
+// see looks at an app once. It returns what is wrong, and whether that is enough
+// to call it dead.
+func (b *probe) see(ctx context.Context, s *Sidecar, target netip.AddrPort, health string) (over bool, why error) {
 	if why = s.knock(ctx, target); why != nil {
 		b.misses++
-		return why, b.misses >= maxMisses
+		return b.misses >= maxMisses, why
 	}
 	b.misses = 0
 	if health == "" || time.Since(b.asked) < healthEvery {
-		return nil, false
+		return false, nil
 	}
 	if why = s.ask(ctx, health); why != nil {
 		b.asked = time.Time{} // the next look asks again
-		return why, true
+		return true, why
 	}
 	b.asked = time.Now()
-	return nil, false
+	return false, nil
 }
 
 // strike takes a dead app out of the registry, unless it has been registered

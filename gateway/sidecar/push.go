@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -231,18 +232,21 @@ func (p *push) post(m *nats.Msg, try int) error {
 	r.Header.Set(headerTopic, m.Subject)
 	r.Header.Set(headerSubscription, p.def.Name)
 	r.Header.Set(headerAttempt, strconv.Itoa(try))
-	a, err := exchange(p.app.side.transport, r, maxPushAnswer)
-	switch {
-	case err == nil && a.status >= 200 && a.status <= 299:
-		return nil
-	case err == nil:
-		return a.failed()
-	case bus.AsError(err).Code == bus.TooLarge:
-		return nil // what it says does not matter, and it says more than nothing
-	case neverSent(err):
-		p.app.unreachable()
+	res, err := p.app.side.transport.RoundTrip(r)
+	if err != nil {
+		err = unanswered(ctx, err)
+		if neverSent(err) {
+			p.app.unreachable()
+		}
+		return err
 	}
-	return err
+	defer func() { _ = res.Body.Close() }() // what is left is not wanted
+	// The status counts; of the words only the beginning, if they come.
+	words, _ := io.ReadAll(io.LimitReader(res.Body, maxPushAnswer))
+	if res.StatusCode >= 200 && res.StatusCode <= 299 {
+		return nil
+	}
+	return (&answer{res.StatusCode, res.Header, words}).failed()
 }
 
 // contentType is that of an event, which needs no header for JSON and msgpack.

@@ -132,6 +132,7 @@ func TestAnEventThatTheAppDoesNotTakeIsLostAndCounted(t *testing.T) {
 				if r.Header.Get("Mbus-Topic") == "a.bad" {
 					rw.WriteHeader(status)
 				}
+				_, _ = rw.Write(make([]byte, 64<<10)) // of which the first is enough
 			})
 			w.register("1", "127.0.0.1:8000", "")
 			w.subscribe("all", `{"topic":"a.*","path":"/"}`)

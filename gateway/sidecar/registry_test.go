@@ -159,7 +159,7 @@ func TestARedirectLeadsNowhere(t *testing.T) {
 }
 
 // A stream is a response that goes on, in virtual time.
-func (w *world) stream(ctx context.Context, path string, header ...string) (*http.Response, *bufio.Reader) {
+func (w *world) stream(ctx context.Context, path string, header ...string) (http.Header, *bufio.Reader) {
 	w.t.Helper()
 	here, there := net.Pipe()
 	server := &http.Server{Handler: w.sidecar}
@@ -167,7 +167,7 @@ func (w *world) stream(ctx context.Context, path string, header ...string) (*htt
 	l.conn <- there
 	go func() { _ = server.Serve(l) }()
 	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return here, nil }}
-	r, _ := http.NewRequestWithContext(ctx, "GET", "http://sidecar"+path, nil)
+	r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://sidecar"+path, nil)
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
@@ -181,7 +181,7 @@ func (w *world) stream(ctx context.Context, path string, header ...string) (*htt
 		close(l.done)
 		_ = server.Close()
 	})
-	return res, bufio.NewReader(res.Body)
+	return res.Header, bufio.NewReader(res.Body)
 }
 
 type oneConn struct {
@@ -205,9 +205,9 @@ func TestTheRegistryIsWatched(t *testing.T) {
 		w := newWorld(t, b)
 		w.listen(t, "127.0.0.1:8000", sayHello)
 		w.register("1", "127.0.0.1:8000", "?ttl=1h")
-		res, lines := w.stream(t.Context(), "/registry/watch?snapshot=true&service="+ruby)
-		if got := res.Header.Get("Content-Type"); got != "application/x-ndjson" {
-			t.Errorf("the content type is %q", got)
+		got, lines := w.stream(t.Context(), "/registry/watch?snapshot=true&service="+ruby)
+		if kind := got.Get("Content-Type"); kind != "application/x-ndjson" {
+			t.Errorf("the content type is %q", kind)
 		}
 		next := func() sidecar.WatchLine {
 			t.Helper()
@@ -250,10 +250,10 @@ func TestTheRegistryIsWatched(t *testing.T) {
 func TestTheRegistryIsWatchedAsEvents(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		w := newWorld(t, b)
-		res, lines := w.stream(t.Context(), "/registry/watch", "Accept", "text/event-stream")
+		got, lines := w.stream(t.Context(), "/registry/watch", "Accept", "text/event-stream")
 		text, err := lines.ReadString('\n')
-		if err != nil || text != "event: ready\n" || res.Header.Get("Content-Type") != "text/event-stream" {
-			t.Errorf("got %q, %v, %v", text, err, res.Header)
+		if err != nil || text != "event: ready\n" || got.Get("Content-Type") != "text/event-stream" {
+			t.Errorf("got %q, %v, %v", text, err, got)
 		}
 	})
 }
@@ -298,7 +298,7 @@ func TestMethodsOfThePathFollowMicro(t *testing.T) {
 			"/" + ruby + "/Any.Method": "Any.Method",
 		} {
 			rec := httptest.NewRecorder()
-			w.sidecar.ServeHTTP(rec, httptest.NewRequest("POST", path, strings.NewReader(`{"name":"x"}`)).WithContext(t.Context()))
+			w.sidecar.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, path, strings.NewReader(`{"name":"x"}`)).WithContext(t.Context()))
 			if rec.Code != 200 || rec.Body.String() != `{"msg":"`+want+` x"}` {
 				t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
 			}

@@ -123,28 +123,43 @@ var (
 	_ bus.Runner   = (*Sidecar)(nil)
 )
 
-// New returns a sidecar that serves nothing before Start. The error is
-// invalid_argument and says which field of cfg is wrong, of an app in Micro's
-// words.
-func New(b *gateway.Bus, cfg Config) (*Sidecar, error) {
-	cfg.Namespace = cmp.Or(cfg.Namespace, defaultNamespace)
-	cfg.Handler = cmp.Or(cfg.Handler, handlerRPC)
-	cfg.Host = cmp.Or(cfg.Host, HostID())
-	cfg.Concurrency = cmp.Or(cfg.Concurrency, defaultConcurrency)
-	cfg.Queue = cmp.Or(cfg.Queue, defaultQueue)
-	cfg.MaxBody = cmp.Or(cfg.MaxBody, defaultMaxBody)
+// filled puts in what a zero field means.
+func (c Config) filled() Config {
+	c.Namespace = cmp.Or(c.Namespace, defaultNamespace)
+	c.Handler = cmp.Or(c.Handler, handlerRPC)
+	c.Host = cmp.Or(c.Host, HostID())
+	c.Concurrency = cmp.Or(c.Concurrency, defaultConcurrency)
+	c.Queue = cmp.Or(c.Queue, defaultQueue)
+	c.MaxBody = cmp.Or(c.MaxBody, defaultMaxBody)
+	return c
+}
+
+// Check returns nil if a sidecar can be configured so. The error is
+// invalid_argument and says which field is wrong, of an app in Micro's words.
+func (c Config) Check() error {
+	cfg := c.filled()
 	switch {
 	case cfg.Handler != handlerRPC && cfg.Handler != handlerProxy && cfg.Handler != handlerHTTP:
-		return nil, bus.Errorf(bus.InvalidArgument, "no handler %.40q: there are rpc and proxy", cfg.Handler)
+		return bus.Errorf(bus.InvalidArgument, "no handler %.40q: there are rpc and proxy", cfg.Handler)
 	case wire.CheckService(cfg.Namespace) != nil:
-		return nil, bus.Errorf(bus.InvalidArgument, "the namespace %.140q is no name: it is tokens of A-Z a-z 0-9 _ - joined by dots", cfg.Namespace)
+		return bus.Errorf(bus.InvalidArgument, "the namespace %.140q is no name: it is tokens of A-Z a-z 0-9 _ - joined by dots", cfg.Namespace)
 	case strings.ContainsAny(cfg.Host, "\r\n\x00") || len(cfg.Host) > 256:
-		return nil, bus.Errorf(bus.InvalidArgument, "the host %.80q: at most 256 printable bytes", cfg.Host)
+		return bus.Errorf(bus.InvalidArgument, "the host %.80q: at most 256 printable bytes", cfg.Host)
 	case cfg.Concurrency < 0:
-		return nil, bus.Errorf(bus.InvalidArgument, "concurrency %d: want a number of calls, or 0 for %d", cfg.Concurrency, defaultConcurrency)
+		return bus.Errorf(bus.InvalidArgument, "concurrency %d: want a number of calls, or 0 for %d", cfg.Concurrency, defaultConcurrency)
 	case cfg.MaxBody < 0:
-		return nil, bus.Errorf(bus.InvalidArgument, "max body %d: want a number of bytes, or 0 for %d", cfg.MaxBody, defaultMaxBody)
+		return bus.Errorf(bus.InvalidArgument, "max body %d: want a number of bytes, or 0 for %d", cfg.MaxBody, defaultMaxBody)
 	}
+	return cfg.App.Check()
+}
+
+// New returns a sidecar that serves nothing before Start. The error is that of
+// cfg.Check.
+func New(b *gateway.Bus, cfg Config) (*Sidecar, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.filled()
 	s := &Sidecar{
 		bus: b, cfg: cfg, transport: newTransport(cfg.Dial), rpc: gateway.RPC(b),
 		live: live.New(b, live.Config{From: Service, Logger: cfg.Logger}),
