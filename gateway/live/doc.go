@@ -91,8 +91,9 @@
 // # Topics
 //
 // Topics and patterns are what package pubsub says: neither begins with a
-// wildcard, "mbus", "$" or "_". A reader may follow 16. An event that two of its
-// patterns match comes twice.
+// wildcard, "mbus", "$" or "_". A reader may follow 16; each keeps its order, but
+// events of one may overtake those of another. An event that two of the patterns
+// match comes twice.
 //
 //	                server-sent events                  NDJSON, and text frames
 //	an event        event: user.created                 {"topic":"user.created","data":"{\"id\":1}"}

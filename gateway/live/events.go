@@ -1,7 +1,6 @@
 package live
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -176,10 +175,9 @@ func (s *Server) eventStream(w http.ResponseWriter, r *http.Request) {
 
 // stream sends events until one side has enough.
 func (t *talk) stream(f *following, out eventFeed) {
-	o := newOutlet(t.w)
+	o, release := t.outlet()
+	defer release()
 	o.lasting()
-	defer context.AfterFunc(t.s.severed, o.abandon)()
-	defer context.AfterFunc(t.told, o.hasten)()
 	if o.begin(out.contentType) != nil || o.write(out.head) != nil {
 		return
 	}
@@ -205,7 +203,7 @@ func (t *talk) stream(f *following, out eventFeed) {
 			}
 		case <-changed:
 			changed = f.changed()
-			f.look()
+			f.look(f.epoch())
 		case <-ping.C:
 			b = append(b, out.ping...)
 		case <-t.told.Done():

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -23,9 +22,6 @@ type following struct {
 	*queue
 	conn *bus.Conn
 	subs []*pubsub.Subscription
-	// seen is how often NATS had connected anew by the last event. NATS counts
-	// before it subscribes again, so no event overtakes the count.
-	seen atomic.Uint64
 }
 
 // follow subscribes to topics, in the queue group that the request names.
@@ -43,8 +39,8 @@ func (t *talk) follow(named []string) (*following, error) {
 			return nil, err
 		}
 	}
-	f := &following{queue: newQueue(), conn: t.s.bus.Conn}
-	f.seen.Store(f.conn.NATS().Stats().Reconnects)
+	f := &following{conn: t.s.bus.Conn}
+	f.queue = newQueue(f.epoch())
 	for _, topic := range topics {
 		if err := f.add(t.ctx, topic, group); err != nil {
 			f.stop()
@@ -61,8 +57,7 @@ func (f *following) add(ctx context.Context, topic, group string) error {
 			f.fail()
 			return nil
 		}
-		f.look()
-		f.push(event{topic: e.Topic, header: e.Header, body: e.Body})
+		f.push(f.epoch(), event{topic: e.Topic, header: e.Header, body: e.Body})
 		return nil
 	}, pubsub.WithGroup(group), pubsub.WithBuffer(queueEvents, queueBytes))
 	if err := sub.Start(ctx); err != nil {
@@ -85,12 +80,9 @@ func (f *following) stop() {
 // again, which is when to look.
 func (f *following) changed() <-chan struct{} { return f.conn.Changed() }
 
-// look puts a gap into the queue if the broker was away since the last look.
-func (f *following) look() {
-	if now := f.conn.NATS().Stats().Reconnects; f.seen.Swap(now) != now {
-		f.push(event{gap: true})
-	}
-}
+// epoch is how often NATS has connected anew. It counts before it subscribes
+// again, so no event overtakes the count.
+func (f *following) epoch() uint64 { return f.conn.NATS().Stats().Reconnects }
 
 func topicsOf(named []string) ([]string, error) {
 	var topics []string

@@ -2,7 +2,6 @@ package live_test
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -54,7 +53,7 @@ func TestABadHandshakeIsRefusedWithAStatus(t *testing.T) {
 				s := r.rawConn()
 				s.write([]byte(strings.Replace(test.line, "/ws/x/y", path, 1) + "\r\n" + test.headers + "\r\n"))
 				method, _, _ := strings.Cut(test.line, " ")
-				res, err := http.ReadResponse(s.r, &http.Request{Method: method})
+				res, err := s.response(method)
 				if err != nil {
 					t.Errorf("%s: %v", test.name, err)
 					continue

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"sync"
@@ -23,8 +24,22 @@ type outlet struct {
 	gone  bool
 }
 
-func newOutlet(w http.ResponseWriter) *outlet {
-	return &outlet{w: w, rc: http.NewResponseController(w)}
+// outlet returns an outlet that ends with the conversation. release must be called
+// before the handler returns: nothing may touch its ResponseWriter afterwards.
+func (t *talk) outlet() (o *outlet, release func()) {
+	o = &outlet{w: t.w, rc: http.NewResponseController(t.w)}
+	cut := context.AfterFunc(t.s.severed, o.abandon)
+	told := context.AfterFunc(t.told, o.hasten)
+	return o, func() {
+		cut()
+		told()
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if !o.gone && !o.until.IsZero() {
+			_ = o.rc.SetWriteDeadline(time.Time{}) // the connection may serve another request
+		}
+		o.gone = true
+	}
 }
 
 // lasting lifts what the server allows a whole request to take: the request has
@@ -91,15 +106,20 @@ func (o *outlet) deadline(at time.Time) {
 // hasten bounds all that is still written, the farewell included.
 func (o *outlet) hasten() {
 	o.mu.Lock()
-	o.until = time.Now().Add(farewell)
-	o.mu.Unlock()
-	o.deadline(o.until)
+	defer o.mu.Unlock()
+	if !o.gone {
+		o.until = time.Now().Add(farewell)
+		_ = o.rc.SetWriteDeadline(o.until) // as in deadline
+	}
 }
 
 // abandon makes what is being written fail at once, and what is written later.
 func (o *outlet) abandon() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.gone {
+		return
+	}
 	o.gone = true
 	_ = o.rc.SetWriteDeadline(time.Unix(1, 0)) // as in deadline
 }

@@ -27,16 +27,39 @@ type queue struct {
 	ready chan struct{} // holds one: pop has something to tell
 
 	mu     sync.Mutex
+	epoch  uint64 // in which the latest event came
 	events []event
 	bytes  int
 	lost   bool
 }
 
-func newQueue() *queue { return &queue{ready: make(chan struct{}, 1)} }
+func newQueue(epoch uint64) *queue { return &queue{ready: make(chan struct{}, 1), epoch: epoch} }
 
-func (q *queue) push(e event) {
+// push puts an event in that came in an epoch of the connection, behind a gap if
+// that is a new one.
+func (q *queue) push(epoch uint64, e event) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.enter(epoch)
+	q.add(e)
+}
+
+// enter puts a gap in if an epoch is new.
+func (q *queue) enter(epoch uint64) {
+	if q.epoch != epoch {
+		q.epoch = epoch
+		q.add(event{gap: true})
+	}
+}
+
+// look tells of a new epoch in which no event has come yet.
+func (q *queue) look(epoch uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.enter(epoch)
+}
+
+func (q *queue) add(e event) {
 	switch {
 	case q.lost:
 		return

@@ -46,7 +46,7 @@ func (r *room) raw(path string, headers ...string) *rawSocket {
 	r.t.Helper()
 	s := r.rawConn()
 	s.write([]byte("GET " + path + " HTTP/1.1\r\n" + handshakeHeaders + strings.Join(headers, "") + "\r\n"))
-	res, err := http.ReadResponse(s.r, nil)
+	res, err := s.response(http.MethodGet)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -67,6 +67,16 @@ func (r *room) rawConn() *rawSocket {
 	}
 	r.t.Cleanup(func() { _ = conn.Close() })
 	return &rawSocket{t: r.t, conn: conn, r: bufio.NewReader(conn), pong: true, writing: make(chan struct{}, 1)}
+}
+
+// response reads the answer to a handshake.
+func (s *rawSocket) response(method string) (*answer, error) {
+	res, err := http.ReadResponse(s.r, &http.Request{Method: method})
+	if err != nil {
+		return nil, err
+	}
+	s.t.Cleanup(func() { _ = res.Body.Close() })
+	return &answer{res}, nil
 }
 
 // write sends bytes; a server that has closed, or reads no more, is no failure.

@@ -2,6 +2,7 @@ package live_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -134,15 +135,22 @@ func (l *Lab) Late(ctx context.Context, stream *rpc.Stream[Text, Text]) error {
 // A room is a live.Server behind an HTTP server whose connections are pipes, so
 // that it works in virtual time.
 type room struct {
-	t      testing.TB
-	live   *live.Server
-	lab    *Lab
-	conn   *bus.Conn // the gateway's
-	client *http.Client
-	listen *pipes
+	t       testing.TB
+	handler http.Handler
+	live    *live.Server
+	lab     *Lab
+	conn    *bus.Conn // the gateway's
+	client  *http.Client
+	listen  *pipes
 }
 
 func newRoom(t testing.TB, b *bustest.Bus, change ...func(*live.Config)) *room {
+	t.Helper()
+	return newRoomFor(t, b, false, change...)
+}
+
+// newRoomFor is newRoom with a client that speaks HTTP/2, or HTTP/1.1.
+func newRoomFor(t testing.TB, b *bustest.Bus, http2 bool, change ...func(*live.Config)) *room {
 	t.Helper()
 	var cfg live.Config
 	for _, f := range change {
@@ -162,10 +170,15 @@ func newRoom(t testing.TB, b *bustest.Bus, change ...func(*live.Config)) *room {
 	r.live = live.New(facade, cfg)
 	t.Cleanup(func() { stop(t, r.live.Stop) })
 
-	server := &http.Server{Handler: r.routes()}
+	r.handler = r.routes()
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.handler.ServeHTTP(w, req) }), Protocols: new(http.Protocols)}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(r.listen) })
-	transport := &http.Transport{DialContext: r.listen.dial}
+	transport := &http.Transport{DialContext: r.listen.dial, Protocols: new(http.Protocols)}
+	transport.Protocols.SetHTTP1(!http2)
+	transport.Protocols.SetUnencryptedHTTP2(http2)
 	r.client = &http.Client{Transport: transport}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
@@ -193,7 +206,7 @@ func (r *room) routes() http.Handler {
 		if q := req.URL.Query().Get("q"); q != "" {
 			body = []byte(q)
 		}
-		r.live.ServeStream(w, req, &rpc.Request{Service: lab, Method: req.PathValue("method"), Body: body})
+		r.live.ServeStream(w, req, &rpc.Request{Service: cmp.Or(req.URL.Query().Get("service"), lab), Method: req.PathValue("method"), Body: body})
 	})
 	mux.HandleFunc("/upload/{method}", func(w http.ResponseWriter, req *http.Request) {
 		r.live.ServeUpload(w, req, &rpc.Request{Service: lab, Method: req.PathValue("method")})
@@ -206,8 +219,11 @@ func (r *room) routes() http.Handler {
 	return mux
 }
 
+// An answer is a response whose body the cleanup of the test closes.
+type answer struct{ *http.Response }
+
 // do sends a request and fails the test if there is no answer.
-func (r *room) do(method, path, body string, header ...string) *http.Response {
+func (r *room) do(method, path, body string, header ...string) *answer {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(bustest.Context(r.t), method, "http://mbus"+path, strings.NewReader(body))
 	if err != nil {
@@ -221,7 +237,7 @@ func (r *room) do(method, path, body string, header ...string) *http.Response {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { _ = res.Body.Close() })
-	return res
+	return &answer{res}
 }
 
 func (r *room) idle(within time.Duration) {
@@ -231,7 +247,7 @@ func (r *room) idle(within time.Duration) {
 	})
 }
 
-func text(t testing.TB, res *http.Response) string {
+func text(t testing.TB, res *answer) string {
 	t.Helper()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {

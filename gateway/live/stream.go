@@ -88,10 +88,9 @@ func sendOnly(stream *rpc.RawStream, req *rpc.Request) {
 
 // relay sends the messages of p to the client until one side has enough.
 func (t *talk) relay(p *puller, out feed) {
-	o := newOutlet(t.w)
+	o, release := t.outlet()
+	defer release()
 	o.lasting()
-	defer context.AfterFunc(t.s.severed, o.abandon)()
-	defer context.AfterFunc(t.told, o.hasten)()
 	begin := func() error {
 		if o.begun {
 			return nil

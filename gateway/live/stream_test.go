@@ -15,6 +15,7 @@ import (
 	"github.com/mbus-dev/mbus/bus/bustest"
 	"github.com/mbus-dev/mbus/gateway"
 	"github.com/mbus-dev/mbus/gateway/live"
+	"github.com/mbus-dev/mbus/rpc"
 )
 
 func TestAServerStreamIsNDJSONForThoseWhoDoNotSay(t *testing.T) {
@@ -22,7 +23,7 @@ func TestAServerStreamIsNDJSONForThoseWhoDoNotSay(t *testing.T) {
 		r := newRoom(t, b)
 		for _, accept := range []string{"", "*/*", "application/x-ndjson", "text/html, */*;q=0.1", "text/event-stream;q=0.2, application/x-ndjson"} {
 			res := r.do("POST", "/stream/Lab.Count", `{"n":3}`, "Accept", accept)
-			if got := text(t, res); res.StatusCode != 200 || got != "{\"i\":0}\n{\"i\":1}\n{\"i\":2}\n" {
+			if got := text(t, res); res.StatusCode != http.StatusOK || got != "{\"i\":0}\n{\"i\":1}\n{\"i\":2}\n" {
 				t.Errorf("Accept %q: %d %q", accept, res.StatusCode, got)
 			}
 			if got := res.Header.Get("Content-Type"); got != "application/x-ndjson" {
@@ -66,7 +67,7 @@ func TestWhatAServiceSendsHasOneFormInJSON(t *testing.T) {
 		for _, test := range tests {
 			res := r.do("POST", "/stream/Lab.Odd", fmt.Sprintf(`{"text":%q}`, test.name))
 			got := text(t, res)
-			if res.StatusCode != 200 {
+			if res.StatusCode != http.StatusOK {
 				var f gateway.Failure
 				if err := json.Unmarshal([]byte(got), &f); err != nil {
 					t.Fatal(err)
@@ -188,7 +189,7 @@ func TestAClientThatGoesCancelsTheCall(t *testing.T) {
 		r := newRoom(t, b)
 		for _, accept := range []string{"application/x-ndjson", "text/event-stream"} {
 			ctx, cancel := context.WithCancel(bustest.Context(t))
-			req, err := http.NewRequestWithContext(ctx, "GET", `http://mbus/stream/Lab.Count?q={"n":9,"every":60000}`, nil)
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, `http://mbus/stream/Lab.Count?q={"n":9,"every":60000}`, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -197,10 +198,12 @@ func TestAClientThatGoesCancelsTheCall(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := bufio.NewReader(res.Body).ReadString('\n'); err != nil {
+			_, err = bufio.NewReader(res.Body).ReadString('\n')
+			cancel()
+			_ = res.Body.Close()
+			if err != nil {
 				t.Fatal(err)
 			}
-			cancel()
 			r.idle(50 * time.Millisecond)
 		}
 	})
@@ -274,7 +277,7 @@ func TestStopTellsStreamsAndWaitsForThem(t *testing.T) {
 		}
 		r.idle(50 * time.Millisecond)
 		res := r.do("POST", "/stream/Lab.Count", `{"n":1}`)
-		if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
+		if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
 			t.Errorf("after the stop: %d, Retry-After %q", res.StatusCode, res.Header.Get("Retry-After"))
 		}
 	})
@@ -309,12 +312,44 @@ func TestConversationsAreCounted(t *testing.T) {
 				method = "GET"
 			}
 			res := r.do(method, path, `{}`)
-			if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" || !strings.Contains(text(t, res), "resource_exhausted") {
+			if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !strings.Contains(text(t, res), "resource_exhausted") {
 				t.Errorf("%s: %d, Retry-After %q", path, res.StatusCode, res.Header.Get("Retry-After"))
 			}
 		}
 		if got := r.lab.calls.Load(); got != 1 {
 			t.Errorf("%d calls reached the service", got)
 		}
+	})
+}
+
+func TestStopCutsOffAStreamThatIsBeingOpened(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		r := newRoom(t, b)
+		// A service that hears of the stream late.
+		link := b.Link()
+		conn := b.Conn(t, link.Use)
+		mute := rpc.NewServer(conn, rpc.ServerConfig{Name: "go.micro.srv.mute"})
+		mute.HandleRawStream("Mute.Talk", "bidi", func(context.Context, *rpc.RawStream) error { return nil })
+		if err := mute.Start(bustest.Context(t)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { stop(t, mute.Stop) })
+		time.Sleep(time.Second)
+		link.Delay(bustest.FromBroker, 1500*time.Millisecond)
+		defer link.Heal()
+		res := make(chan struct{})
+		go func() {
+			defer close(res)
+			r.do("POST", "/stream/Mute.Talk?service=go.micro.srv.mute", "{}")
+		}()
+		time.Sleep(100 * time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		_ = r.live.Stop(ctx)
+		if took := time.Since(start); took > 250*time.Millisecond || r.live.Count() != 0 {
+			t.Errorf("after %v %d conversations are left", took, r.live.Count())
+		}
+		<-res
 	})
 }

@@ -47,7 +47,7 @@ func (t *talk) sendEvents(k *socket, f *following, frames eventFrames) error {
 			}
 		case <-changed:
 			changed = f.changed()
-			f.look()
+			f.look(f.epoch())
 		case err := <-k.over:
 			return err
 		case <-t.told.Done():

@@ -58,8 +58,8 @@ func (s *Server) ServeUpload(w http.ResponseWriter, r *http.Request, req *rpc.Re
 		t.refuse(err)
 		return
 	}
-	o := newOutlet(w)
-	defer context.AfterFunc(s.severed, o.abandon)()
+	o, release := t.outlet()
+	defer release()
 	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 	if o.begin("application/json") == nil {
 		_ = o.write(answer) // a client who has gone does not miss it

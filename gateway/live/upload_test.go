@@ -45,7 +45,7 @@ func TestLinesOfABodyAreTheMessagesOfAClientStream(t *testing.T) {
 			before := r.lab.sent.Load()
 			res := r.do("POST", "/upload/Lab.Sum", test.body, "Content-Type", test.kind)
 			got := text(t, res)
-			if res.StatusCode != 200 {
+			if res.StatusCode != http.StatusOK {
 				var f gateway.Failure
 				if err := json.Unmarshal([]byte(got), &f); err != nil {
 					t.Fatal(err)
@@ -64,20 +64,21 @@ func TestLinesOfABodyAreTheMessagesOfAClientStream(t *testing.T) {
 }
 
 // upload begins a request whose body is written by the test.
-func (r *room) upload(ctx context.Context, method string) (*io.PipeWriter, <-chan *http.Response) {
+func (r *room) upload(ctx context.Context, method string) (*io.PipeWriter, <-chan *answer) {
 	body, w := io.Pipe()
-	req, err := http.NewRequestWithContext(ctx, "POST", "http://mbus/upload/"+method, body)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://mbus/upload/"+method, body)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	answer := make(chan *http.Response, 1)
+	answers := make(chan *answer, 1)
 	go func() {
-		defer close(answer)
+		defer close(answers)
 		if res, err := r.client.Do(req); err == nil {
-			answer <- res
+			r.t.Cleanup(func() { _ = res.Body.Close() })
+			answers <- &answer{res}
 		}
 	}()
-	return w, answer
+	return w, answers
 }
 
 func TestAServiceMayAnswerBeforeTheEndOfAnUpload(t *testing.T) {
@@ -145,7 +146,7 @@ func TestAnUploadWaitsForTheService(t *testing.T) {
 		if err := r.live.Stop(bustest.Context(t)); err != nil {
 			t.Error(err)
 		}
-		if res := <-answer; res == nil || res.StatusCode != 503 {
+		if res := <-answer; res == nil || res.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("the answer is %v", res)
 		}
 		_ = w.Close()
@@ -177,6 +178,9 @@ func TestASlowAnswerToAnUploadIsWaitedFor(t *testing.T) {
 		r := newRoom(t, b)
 		ctx, cancel := context.WithCancel(t.Context())
 		w, answer := r.upload(ctx, "Lab.Stuck")
+		if _, err := io.WriteString(w, "{}\n"); err != nil {
+			t.Fatal(err)
+		}
 		_ = w.Close()
 		time.Sleep(5 * time.Minute) // longer than the body may be quiet
 		if r.live.Count() != 1 {
