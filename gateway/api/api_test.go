@@ -68,7 +68,7 @@ func open(t testing.TB, b *bustest.Bus, cfg api.Config) *house {
 // server makes a service of the house that is not started yet.
 func (h *house) server(name string) *rpc.Server {
 	return rpc.NewServer(h.conn, rpc.ServerConfig{
-		Name: name, Version: "1.0.0", Logger: h.conn.Logger(),
+		Name: name, Version: "1.0.0", Timeout: 2 * time.Minute, Logger: h.conn.Logger(), // the gateway's bounds are to count
 		Middleware: []rpc.Middleware{func(next rpc.HandlerFunc) rpc.HandlerFunc {
 			return func(ctx context.Context, r *rpc.Request) (*rpc.Response, error) {
 				if !strings.HasPrefix(r.Method, "Debug.") {

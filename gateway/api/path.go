@@ -16,7 +16,7 @@ const maxSegments = 64
 // different paths is refused.
 func segments(u *url.URL) ([]string, error) {
 	escaped := u.EscapedPath()
-	var parts []string
+	parts := make([]string, 0, 4)
 	for part := range strings.SplitSeq(escaped, "/") {
 		if part == "" {
 			continue

@@ -140,6 +140,9 @@ func TestAppsAreFoundByMicrosRule(t *testing.T) {
 		h.do(t, "GET", path, "").want(t, path, 200, want, 0)
 	}
 	h.do(t, "GET", "/foo/bar/baz/cat", "").want(t, "a service on the bus comes first", 404, "go.micro.api.foo.bar has no method Baz.Cat", 0)
+	h.register(t, "go.micro.api.methods", "127.0.0.1", free(t), discovery.Endpoint{Name: "Methods.Do"})
+	h.do(t, "POST", "/methods/do", "{}").want(t, "a method of an app is called over the bus", 404, "through a sidecar", 0)
+	h.do(t, "POST", "/methods/other", "{}").want(t, "the rest of it by HTTP", 503, "takes no connections", 0)
 	h.do(t, "GET", "/none/x", "").want(t, "unknown", 404, "no service go.micro.api.none", 0)
 }
 
@@ -238,13 +241,26 @@ func TestAnAppThatBreaksOffIsUnavailableAndNotAskedAgain(t *testing.T) {
 	}
 	h.app(t, "go.micro.api.app", breaks)
 	h.app(t, "go.micro.api.app", breaks)
-	h.do(t, "POST", "/app", "x").want(t, "broken off", 503, "go.micro.api.app", 0)
-	if n := calls.Load(); n != 1 {
-		t.Errorf("%d calls, want 1", n)
+	for _, method := range []string{"POST", "GET"} {
+		calls.Store(0)
+		h.do(t, method, "/app", "").want(t, method+" broken off", 503, "go.micro.api.app", 0)
+		if n := calls.Load(); n != 1 {
+			t.Errorf("%s: %d calls, want 1", method, n)
+		}
 	}
 	h.app(t, "go.micro.api.big", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "1073741824") })
 	h.do(t, "GET", "/big", "").want(t, "an answer over the limit", 413, "1073741824", 0)
 	h.do(t, "POST", "/big", strings.Repeat("x", 1<<20+1)).want(t, "a body over the limit", 413, "1048576", 0)
+	h.app(t, "go.micro.api.sink", func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	web := httptest.NewServer(h.api)
+	defer web.Close()
+	res, err := http.Post(web.URL+"/sink", "text/plain", io.MultiReader(strings.NewReader(strings.Repeat("x", 2<<20)))) // of no known length
+	if err != nil || res.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("a body over the limit without a length: got %v, %v", res, err)
+	}
+	if err == nil {
+		res.Body.Close()
+	}
 	h.app(t, "go.micro.api.odd", func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {

@@ -151,8 +151,10 @@ const (
 // else 5 s. A method that announces a longer time gets it.
 func (a *API) patience(r *http.Request, t *target) (context.Context, context.CancelFunc, error) {
 	own := time.Duration(0)
-	if ms, err := strconv.ParseInt(t.endpoint.Metadata[metaTimeout], 10, 32); err == nil && ms > 0 {
-		own = time.Duration(ms) * time.Millisecond
+	if text := t.endpoint.Metadata[metaTimeout]; text != "" {
+		if ms, err := strconv.ParseInt(text, 10, 32); err == nil && ms > 0 {
+			own = time.Duration(ms) * time.Millisecond
+		}
 	}
 	if r.Header.Get(gateway.HeaderRequestTimeout) == "" {
 		if own <= defaultPatience { // as the client has it, at less cost

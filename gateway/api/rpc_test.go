@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"math/rand/v2"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -209,6 +210,7 @@ func TestBodiesMayBePacked(t *testing.T) {
 			{"a bomb", "gzip", zip(t, `{"name":"`+strings.Repeat("x", 900<<10)+`"}`), 413, "times its size", 0},
 			{"a bomb over the limit", "gzip", zip(t, strings.Repeat("x", 4<<20)), 413, "", 0},
 
+			{"over the limit without being a bomb", "gzip", zip(t, `{"name":"`+noise(3<<19)+`"}`), 413, "1048576", 0},
 			{"not packed at all", "gzip", []byte(`{"name":"John"}`), 400, "did not come whole", 0},
 			{"cut off", "gzip", zip(t, `{"name":"John"}`)[:20], 400, "did not come whole", 0},
 			{"another packer", "br", []byte("x"), 415, "encoding", 0},
@@ -237,6 +239,15 @@ func TestBodiesMayBePacked(t *testing.T) {
 			t.Error("a small answer is packed")
 		}
 	})
+}
+
+// noise is text that packs to little less.
+func noise(size int) string {
+	text := make([]byte, size)
+	for i, r := 0, rand.New(rand.NewPCG(1, 2)); i < size; i++ {
+		text[i] = "0123456789abcdef"[r.IntN(16)]
+	}
+	return string(text)
 }
 
 func zip(t testing.TB, text string) []byte {
