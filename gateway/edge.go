@@ -40,7 +40,8 @@ type EdgeConfig struct {
 	Tokens *token.Verifier
 	// Limits are the rates of requests. None means that there are no limits.
 	Limits []Limit
-	// Stats adds Micro's page of statistics at /stats.
+	// Stats adds Micro's page of statistics at /stats, for everybody with a token
+	// if there are Tokens.
 	Stats bool
 	// Logger gets the access log, at the level info, and panics. The zero value
 	// is silent.
@@ -124,6 +125,10 @@ func (e *Edge) Wrap(room http.Handler) http.Handler {
 		strip(r)
 		x.pace(r)
 		if e.stats != nil && r.URL.Path == "/stats" {
+			if e.cfg.Tokens != nil && x.caller == nil {
+				WriteError(x, r, e.cfg.Name, bus.Errorf(bus.Unauthenticated, "the statistics need a token: Authorization: Bearer TOKEN"))
+				return
+			}
 			e.stats.ServeHTTP(x, r)
 			return
 		}

@@ -234,3 +234,14 @@ func TestAStreamEndsWithItsToken(t *testing.T) {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 }
+
+func TestStatisticsNeedATokenWhereThereAreTokens(t *testing.T) {
+	iss := newIssuer(t)
+	h, _ := edge(t, gateway.EdgeConfig{Tokens: iss.verifier(t), Stats: true})
+	if w := answer(h, ask("GET", "/stats")); w.Code != http.StatusUnauthorized {
+		t.Errorf("without a token: %d", w.Code)
+	}
+	if w := answer(h, ask("GET", "/stats", "Authorization", iss.bearer(t, "", time.Hour))); w.Code != http.StatusOK {
+		t.Errorf("with one: %d %s", w.Code, w.Body)
+	}
+}

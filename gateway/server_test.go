@@ -435,6 +435,41 @@ func TestTooManyConnectionsAreClosed(t *testing.T) {
 	})
 }
 
+func TestOneClientHasAShareOfTheConnections(t *testing.T) {
+	own := ""
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
+			own = n.IP.String()
+		}
+	}
+	if own == "" {
+		t.Skip("this machine has no address but loopback, which is not counted")
+	}
+	b, _ := realBus(t)
+	s, c := serve(t, b, func(c *gateway.ServerConfig) {
+		c.Address, c.InsecureAllowRemote, c.MaxConnsPerClient = net.JoinHostPort(own, "0"), true, 2
+	})
+	request := "GET /a HTTP/1.1\r\nHost: " + own + "\r\n\r\n"
+	for i := range 3 {
+		conn, err := net.Dial("tcp", s.Address())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		got, _ := exchange(t, conn, request)
+		if ok := strings.Contains(got, "200 OK"); ok != (i < 2) {
+			t.Errorf("connection %d got %q", i+1, got)
+		}
+	}
+	if n := c.calls.Load(); n != 2 {
+		t.Errorf("%d calls, want 2", n)
+	}
+}
+
 func TestAClientThatLeavesCancelsItsRequest(t *testing.T) {
 	b, _ := realBus(t)
 	s, c := serve(t, b)
