@@ -112,7 +112,7 @@ func (b *Bus) Endpoint(service, method string) (discovery.Endpoint, bool) {
 // node or address: the id as the registry shows it, the instance's own id, its
 // subject on the bus, or the host:port of a registered app. "" stays "".
 func (b *Bus) InstanceID(service, node string) string {
-	if service, id, _, ok := wire.ParseNode(node + ".x"); ok && service != "" {
+	if of, id, _, ok := wire.ParseNode(node + ".x"); ok && of == service {
 		return id
 	}
 	for _, i := range b.Apps(service) {

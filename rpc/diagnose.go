@@ -29,6 +29,7 @@ type finding struct {
 	instances  []discovery.Instance
 	registered string   // address of an app of this name that is not on the bus
 	appMethods []string // that such apps list
+	appNodes   []string // the ids that they are called by
 	recent     bool     // it was there not long ago
 	near       []string // names that are like it
 }
@@ -75,6 +76,7 @@ func (c *Client) search(ctx context.Context, p *peer) *finding {
 	for _, i := range found {
 		if i.Registered() {
 			f.registered = i.Address
+			f.appNodes = append(f.appNodes, i.CallID())
 			for _, e := range i.Endpoints {
 				f.appMethods = append(f.appMethods, e.Name)
 			}
@@ -133,6 +135,7 @@ func (c *Client) askRegistrar(ctx context.Context, service string, f *finding) {
 				f.recent = true
 			} else if n.Address != "" {
 				f.registered = n.Address
+				f.appNodes = append(f.appNodes, strings.TrimPrefix(n.ID, service+"-"))
 			}
 		}
 		for _, e := range s.Endpoints {

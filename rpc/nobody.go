@@ -93,6 +93,8 @@ func (f *finding) judge(req *Request, failure *bus.Error) (coming bool, verdict 
 			return true, away(failure, "%s has the method %s but nobody takes calls of it at this moment", req.Service, req.Method)
 		}
 		return false, nobody(bus.NotFound, failure, "%s", noSuchMethod(req.Service, req.Method, f.methods()))
+	case f.registered != "" && req.Instance != "" && !slices.Contains(f.appNodes, req.Instance):
+		return false, nobody(bus.NotFound, failure, "no node %s of %s; there are %s", req.Instance, req.Service, listed(f.appNodes))
 	case f.registered != "" && len(f.appMethods) > 0 && !slices.Contains(f.appMethods, req.Method) && !isDebug(req.Method):
 		return false, nobody(bus.NotFound, failure, "%s", noSuchMethod(req.Service, req.Method, f.appMethods))
 	case f.registered != "":

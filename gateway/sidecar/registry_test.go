@@ -50,6 +50,8 @@ func TestMicrosRegistry(t *testing.T) {
 		{"rpc", "POST", "/rpc", `{"service":"ruby.micro.srv.greeter","method":"Say.Hello","request":{"name":"John"}}`, []string{"Content-Type", jsonType}, 200, `{"msg":"Say.Hello John"}`},
 		{"a path in full", "POST", "/ruby.micro.srv.greeter/Say.Hello", `{"name":"John"}`, nil, 200, `{"msg":"Say.Hello John"}`},
 		{"a path to one node", "POST", "/ruby.micro.srv.greeter/Say.Hello?node=1", `{"name":"John"}`, nil, 200, `{"msg":"Say.Hello John"}`},
+		{"rpc to a node by its address", "POST", "/rpc", `{"service":"ruby.micro.srv.greeter","method":"Say.Hello","request":{"name":"John"},"address":"127.0.0.1:8000"}`, []string{"Content-Type", jsonType}, 200, `{"msg":"Say.Hello John"}`},
+		{"rpc to a node that is not there", "POST", "/rpc", `{"service":"ruby.micro.srv.greeter","method":"Say.Hello","request":{},"address":"127.0.0.1:8001","retries":0}`, []string{"Content-Type", jsonType}, 404, `no node 127.0.0.1:8001 of ruby.micro.srv.greeter; there are 1`},
 		{"a path by Micro's rule", "POST", "/greeter/say/hello", `{}`, nil, 404, `go.micro.srv.greeter`},
 		{"a path with broken JSON", "POST", "/ruby.micro.srv.greeter/Say.Hello", `{`, nil, 400, `"code":400`},
 		{"GET of a path", "GET", "/ruby.micro.srv.greeter/Say.Hello", ``, nil, 405, `POST`},
