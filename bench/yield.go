@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
 	"runtime"
 	"slices"
 	"strconv"
+
+	"github.com/mbus-dev/mbus/rpc"
 )
 
 // Connections of mbus let other goroutines run before they write. This part
@@ -30,7 +33,7 @@ const unyielding = "mbus-unyielding"
 func mbusUnyielding() contender {
 	return contender{
 		name: unyielding, title: "mbus, without", broker: true, streams: "its stream is that of mbus",
-		serve: serveMbus("unyielding"), dial: dialMbus("unyielding", typed("Echo.Call")), // within that program
+		serve: serveMbus("unyielding"), dial: dialMbus("unyielding", rpc.ClientConfig{}, typed("Echo.Call")), // within that program
 		program: func(role, broker string) ([]string, error) {
 			own, err := os.Executable()
 			if err != nil {
