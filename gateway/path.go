@@ -16,7 +16,7 @@ const maxSegments = 64
 // different paths is refused.
 func Segments(u *url.URL) ([]string, error) {
 	escaped := u.EscapedPath()
-	var parts []string
+	parts := make([]string, 0, 4)
 	for part := range strings.SplitSeq(escaped, "/") {
 		if part == "" {
 			continue
@@ -79,6 +79,17 @@ func AppPath(namespace string, parts []string) (service string, ok bool) {
 		}
 	}
 	return joinName(namespace, own), true
+}
+
+// TopicPath maps a path to a topic and the name of an event by Micro's rule.
+func TopicPath(namespace string, parts []string) (topic, event string) {
+	switch {
+	case len(parts) == 0:
+		return namespace, "event"
+	case isVersion(parts[0]) && len(parts) > 1:
+		return joinName(namespace, parts[:2]), strings.Join(parts[1:], ".")
+	}
+	return joinName(namespace, parts[:1]), strings.Join(parts[1:], ".")
 }
 
 func joinName(namespace string, parts []string) string {

@@ -95,7 +95,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !a.verb(w, r) {
 		return
 	}
-	parts, err := segments(r.URL)
+	parts, err := gateway.Segments(r.URL)
 	if err != nil {
 		a.fail(w, r, err)
 		return

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/codec"
+	"github.com/mbus-dev/mbus/gateway"
 )
 
 const (
@@ -25,7 +26,7 @@ const (
 // version 1.0 or 0.1, or else one of version 0.1 that Micro's gateway would have
 // made.
 func (a *API) serveCloudEvent(w http.ResponseWriter, r *http.Request, parts []string) {
-	topic, event := topicOf(a.cfg.Namespace, parts)
+	topic, event := gateway.TopicPath(a.cfg.Namespace, parts)
 	err := a.bus.MayPublish(r.Context(), topic)
 	var fields map[string]json.RawMessage
 	if err == nil {

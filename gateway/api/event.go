@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -13,6 +12,7 @@ import (
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/codec"
+	"github.com/mbus-dev/mbus/gateway"
 	"github.com/mbus-dev/mbus/pubsub"
 )
 
@@ -28,20 +28,9 @@ type Event struct {
 	Data string `json:"data"`
 }
 
-// topicOf maps a path to a topic and the name of an event by Micro's rule.
-func topicOf(namespace string, parts []string) (topic, event string) {
-	switch {
-	case len(parts) == 0:
-		return namespace, "event"
-	case isVersion(parts[0]) && len(parts) > 1:
-		return join(namespace, parts[:2]), strings.Join(parts[1:], ".")
-	}
-	return join(namespace, parts[:1]), strings.Join(parts[1:], ".")
-}
-
 // serveEvent publishes a request as an event.
 func (a *API) serveEvent(w http.ResponseWriter, r *http.Request, parts []string) {
-	topic, event := topicOf(a.cfg.Namespace, parts)
+	topic, event := gateway.TopicPath(a.cfg.Namespace, parts)
 	err := a.bus.MayPublish(r.Context(), topic)
 	var data []byte
 	if err == nil {

@@ -106,7 +106,7 @@ func (a *API) settle(ctx context.Context) {
 func (a *API) byPath(t *target) {
 	ofApps := a.cfg.Handler == handlerHTTP || a.cfg.Handler == handlerProxy || a.cfg.Handler == handlerWeb
 	if a.cfg.Handler == "" || a.cfg.Handler == handlerRPC {
-		if t.service, t.method, t.full = direct(t.parts); t.full {
+		if t.service, t.method, t.full = gateway.DirectPath(t.parts); t.full {
 			a.know(t)
 			return
 		}
@@ -116,13 +116,13 @@ func (a *API) byPath(t *target) {
 		}
 	}
 	if !ofApps {
-		t.service, t.method = byMicro(a.cfg.Namespace, t.parts)
+		t.service, t.method = gateway.MicroPath(a.cfg.Namespace, t.parts)
 		a.know(t)
 	}
 	if t.known || a.cfg.Handler == handlerAPI || a.cfg.Handler == handlerRPC || onBus(t.instances) {
 		return
 	}
-	if service, ok := appByMicro(a.cfg.Namespace, t.parts); ok && len(a.bus.Apps(service)) > 0 || ofApps {
+	if service, ok := gateway.AppPath(a.cfg.Namespace, t.parts); ok && len(a.bus.Apps(service)) > 0 || ofApps {
 		*t = target{parts: t.parts, verb: t.verb, service: service, method: methodOfApp + t.verb, app: true}
 	}
 }

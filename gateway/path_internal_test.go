@@ -1,4 +1,4 @@
-package api
+package gateway
 
 import (
 	"net/url"
@@ -16,7 +16,7 @@ func parts(t testing.TB, path string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := segments(u)
+	got, err := Segments(u)
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
@@ -50,7 +50,7 @@ func TestPathsLeadWhereMicroSaid(t *testing.T) {
 		"/foo.bar/baz/cat":              {"go.micro.api.foo.bar", "Baz.Cat"},
 		"/greeter/say/hello/again/once": {"go.micro.api.greeter.say.hello", "Again.Once"},
 	} {
-		if service, method := byMicro(ns, parts(t, path)); service != want[0] || method != want[1] {
+		if service, method := MicroPath(ns, parts(t, path)); service != want[0] || method != want[1] {
 			t.Errorf("%s: got %s %s, want %s %s", path, service, method, want[0], want[1])
 		}
 	}
@@ -66,7 +66,7 @@ func TestADotTellsFullNamesFromMicrosForm(t *testing.T) {
 		"/go.micro.srv.greeter":           false,
 		"/a.b/c/d":                        false,
 	} {
-		if _, _, ok := direct(parts(t, path)); ok != want {
+		if _, _, ok := DirectPath(parts(t, path)); ok != want {
 			t.Errorf("%s: got %v, want %v", path, ok, want)
 		}
 	}
@@ -83,7 +83,7 @@ func TestPathsLeadToAppsByMicrosProxyRule(t *testing.T) {
 		"/-foo/x":      "",
 		"/a.b/c/d":     "",
 	} {
-		if service, ok := appByMicro(ns, parts(t, path)); ok != (want != "") || ok && service != want {
+		if service, ok := AppPath(ns, parts(t, path)); ok != (want != "") || ok && service != want {
 			t.Errorf("%s: got %q %v, want %q", path, service, ok, want)
 		}
 	}
@@ -98,7 +98,7 @@ func TestPathsLeadToTopicsAsMicroSaid(t *testing.T) {
 		"/v1/foo/bar":  {"go.micro.api.v1.foo", "foo.bar"},
 		"/v1":          {"go.micro.api.v1", ""},
 	} {
-		if topic, event := topicOf(ns, parts(t, path)); topic != want[0] || event != want[1] {
+		if topic, event := TopicPath(ns, parts(t, path)); topic != want[0] || event != want[1] {
 			t.Errorf("%s: got %q %q, want %q", path, topic, event, want)
 		}
 	}
@@ -109,7 +109,7 @@ func TestAnAmbiguousPathIsRefused(t *testing.T) {
 		"/foo/../bar", "/foo/./bar", "/foo/%2e%2e/bar", "/foo/%2E/bar", "/foo%2fbar", "/foo%2Fbar/baz", `/foo\bar`, "/foo%5cbar",
 		"/foo%00/bar", "/foo%0a/bar", "/foo%7f/bar", "/foo/%ff", "/foo/%c0%af", "/..", "/foo/..", "/" + strings.Repeat("a/", maxSegments+1),
 	} {
-		if got, err := segments(&url.URL{Path: unescaped(t, path), RawPath: path}); err == nil {
+		if got, err := Segments(&url.URL{Path: unescaped(t, path), RawPath: path}); err == nil {
 			t.Errorf("%s: got %q, want a refusal", path, got)
 		}
 	}
@@ -136,7 +136,7 @@ func FuzzAPathLeadsToOneDecision(f *testing.F) {
 		if err != nil {
 			return
 		}
-		got, err := segments(u)
+		got, err := Segments(u)
 		if err != nil || len(got) == 0 {
 			return
 		}
@@ -147,18 +147,18 @@ func FuzzAPathLeadsToOneDecision(f *testing.F) {
 		}
 		// Whatever the spelling of the same parts, the decision is the same.
 		again := &url.URL{Path: "/" + strings.Join(got, "//") + "/"}
-		same, err := segments(again)
+		same, err := Segments(again)
 		if err != nil || strings.Join(same, "/") != strings.Join(got, "/") {
 			t.Fatalf("%q: %q becomes %q, %v", path, got, same, err)
 		}
-		service, method := byMicro(ns, got)
+		service, method := MicroPath(ns, got)
 		if !strings.HasPrefix(service, ns+".") {
 			t.Fatalf("%q: the service %q is outside of the namespace", path, service)
 		}
 		if wire.CheckService(service) == nil && wire.CheckMethod(method) == nil && strings.ContainsAny(service+method, "*> \t") {
 			t.Fatalf("%q: %q %q", path, service, method)
 		}
-		topicOf(ns, got)
-		appByMicro(ns, got)
+		TopicPath(ns, got)
+		AppPath(ns, got)
 	})
 }
