@@ -214,3 +214,39 @@ func TestAStreamMayPauseAsLongAsItLikes(t *testing.T) {
 		}
 	})
 }
+
+func TestAConnectionWorksAgainAfterAPause(t *testing.T) {
+	h, c := edge(t, gateway.EdgeConfig{})
+	c.serve = func(w http.ResponseWriter, r *http.Request) {
+		body, err := gateway.ReadBody(w, r, 1<<20)
+		if err != nil {
+			gateway.WriteError(w, r, "go.micro.api", err)
+			return
+		}
+		_, _ = w.Write(body)
+	}
+	virtually(t, h, func(t *testing.T, dial func() net.Conn) {
+		conn := dial()
+		defer conn.Close()
+		in := bufio.NewReader(conn)
+		for range 3 {
+			go func() {
+				_, _ = io.WriteString(conn, "POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+			}()
+			if line, err := in.ReadString('\n'); line != "HTTP/1.1 100 Continue\r\n" {
+				t.Fatalf("got %q, %v; want 100", line, err)
+			}
+			_, _ = in.ReadString('\n')
+			go func() { _, _ = io.WriteString(conn, "abc") }()
+			res, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body, err := io.ReadAll(res.Body); string(body) != "abc" {
+				t.Errorf("got %q, %v", body, err)
+			}
+			_ = res.Body.Close()
+			time.Sleep(time.Minute)
+		}
+	})
+}

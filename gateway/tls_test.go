@@ -218,10 +218,12 @@ func TestClientsMustShowACertificate(t *testing.T) {
 		}
 		return pair
 	}
-	if _, err := ca.client("").Get(s.URL() + "/a"); err == nil {
+	if res, err := ca.client("").Get(s.URL() + "/a"); err == nil {
+		_ = res.Body.Close()
 		t.Error("nobody gets in without a certificate, and did")
 	}
-	if _, err := ca.client("", load(other.issue(t, "x"))).Get(s.URL() + "/a"); err == nil {
+	if res, err := ca.client("", load(other.issue(t, "x"))).Get(s.URL() + "/a"); err == nil {
+		_ = res.Body.Close()
 		t.Error("another authority's client got in")
 	}
 	if n := c.calls.Load(); n != 0 {
