@@ -16,6 +16,9 @@
 // 100 of them. Streams that need more than one request are no tools, and neither
 // are the Debug methods.
 //
+// Where the gateway asks for tokens, rules allow the list of tools as the method
+// Tools.Use of go.micro.api; a call needs the right to its method as well.
+//
 // # Answers
 //
 // The answer of a method is the structured content and, as JSON, the text. A call

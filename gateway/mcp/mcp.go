@@ -17,6 +17,12 @@ import (
 // Name is how the server calls itself, and the id of errors that no call made.
 const Name = "go.micro.mcp"
 
+// What rules call the tools as a whole.
+const (
+	api   = "go.micro.api"
+	right = "Tools.Use"
+)
+
 const (
 	// sessionIdle is how long a session over HTTP may be silent.
 	sessionIdle = 5 * time.Minute
@@ -120,6 +126,10 @@ func (s *Server) Stop(context.Context) error {
 
 // ServeHTTP speaks the protocol's streamable HTTP.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := s.bus.MayCall(r.Context(), api, right); err != nil {
+		gateway.WriteError(w, r, api, err)
+		return
+	}
 	r, leave := s.visitors.enter(r)
 	defer leave()
 	s.handler.ServeHTTP(w, r)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/mbus-dev/mbus/bus/bustest"
 	"github.com/mbus-dev/mbus/gateway"
 	"github.com/mbus-dev/mbus/gateway/mcp"
+	"github.com/mbus-dev/mbus/gateway/token"
 	"github.com/mbus-dev/mbus/rpc"
 )
 
@@ -380,4 +382,22 @@ func TestAnHTTPClientCallsATool(t *testing.T) {
 	if got := said(t, call(t, session, helloTool, map[string]any{"name": "John"})); !strings.Contains(got, "Hello John") {
 		t.Errorf("got %s", got)
 	}
+}
+
+func TestToolsNeedARightWhereThereAreRules(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		rules, err := token.ParseRules([]byte(`{"rules":[{"services":["go.micro.srv.*"],"public":true}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := mcp.New(gateway.NewBus(b.Conn(t), gateway.BusConfig{Rules: rules}), mcp.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequestWithContext(bustest.Context(t), http.MethodPost, "/mcp", strings.NewReader("{}")))
+		if w.Code != http.StatusUnauthorized {
+			t.Errorf("without a token: %d %s", w.Code, w.Body)
+		}
+	})
 }

@@ -12,6 +12,9 @@
 // as x-mbus-service, x-mbus-method, x-mbus-kind and x-mbus-instances. The Debug
 // methods are left out unless the query says debug=1.
 //
+// Where the gateway asks for tokens, rules allow all of this as the method
+// Documents.Read of go.micro.api.
+//
 // Anyone on the bus can announce anything. A schema is taken apart and put
 // together again from the keywords that are known, so a broken one cannot break a
 // document; a reference leads nowhere but to its own definitions.

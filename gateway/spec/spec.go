@@ -18,6 +18,7 @@ import (
 
 const (
 	name             = "go.micro.api"
+	right            = "Documents.Read"
 	defaultNamespace = "go.micro.api"
 	// fresh is how long a document is not looked at again.
 	fresh = time.Second
@@ -85,6 +86,12 @@ func (s *Spec) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.Status = http.StatusMethodNotAllowed
 		gateway.WriteError(w, r, name, e)
 		return
+	}
+	if r.URL.Path != "/page.js" && r.URL.Path != "/page.css" {
+		if err := s.bus.MayCall(r.Context(), name, right); err != nil {
+			gateway.WriteError(w, r, name, err)
+			return
+		}
 	}
 	debug := r.URL.Query().Get("debug") != ""
 	switch r.URL.Path {

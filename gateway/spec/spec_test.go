@@ -16,6 +16,7 @@ import (
 	"github.com/mbus-dev/mbus/discovery"
 	"github.com/mbus-dev/mbus/gateway"
 	"github.com/mbus-dev/mbus/gateway/spec"
+	"github.com/mbus-dev/mbus/gateway/token"
 	"github.com/mbus-dev/mbus/rpc"
 )
 
@@ -339,6 +340,26 @@ func TestABearerTokenIsAskedForWhereItIsNeeded(t *testing.T) {
 		doc := read[openAPI](t, get(t, describe(t, b, spec.Config{Auth: true}), "/openapi.json"))
 		if len(doc.Security) != 1 || doc.Components.SecuritySchemes["bearer"] == nil {
 			t.Errorf("security %v, schemes %v", doc.Security, doc.Components.SecuritySchemes)
+		}
+	})
+}
+
+func TestTheDocumentsNeedARightWhereThereAreRules(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		rules, err := token.ParseRules([]byte(`{"rules":[{"services":["go.micro.srv.*"],"public":true}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		gate := gateway.NewBus(b.Conn(t), gateway.BusConfig{Rules: rules})
+		if err := gate.Start(bustest.Context(t)); err != nil {
+			t.Fatal(err)
+		}
+		defer stop(t, gate)
+		s := spec.New(gate, spec.Config{Auth: true})
+		for path, want := range map[string]int{"/": 401, "/openapi.json": 401, "/asyncapi.json": 401, "/page.js": 200} {
+			if res := get(t, s, path); res.StatusCode != want {
+				t.Errorf("%s: %d, want %d", path, res.StatusCode, want)
+			}
 		}
 	})
 }
