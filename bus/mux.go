@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,9 @@ const (
 	muxShards       = 64
 	// maxFreeSlots bounds the slots kept for the next call.
 	maxFreeSlots = 1024
+	// maxUses bounds how often a reply subject is used again: what comes on it is
+	// held against the numbers of all calls before.
+	maxUses = 16
 	// A connection whose reader falls this far behind loses replies, newest
 	// first, as NATS does; the callers concerned time out.
 	maxPendingReplies     = 1 << 20
@@ -46,7 +50,8 @@ type mux struct {
 // they come to failed, or to each call of an envelope.
 type slot struct {
 	key     uint64
-	used    bool // the key led to a call before
+	uses    int             // how many calls the key led to before
+	before  [maxUses]uint64 // their numbers
 	result  chan result
 	subject string // that the request went to
 	seq     uint64 // by which both sides know the call, 0 if there is no such number
@@ -87,10 +92,10 @@ func (m *mux) take(use slot) (*slot, error) {
 	default:
 		s = &slot{result: make(chan result, 1)}
 	}
-	use.key, use.used, use.result = s.key, true, s.result
-	if use.key == 0 || use.seq == 0 {
-		use.key, use.used = m.next.Add(1), false
+	if s.key == 0 || use.seq == 0 || s.uses == maxUses {
+		s.key, s.uses = m.next.Add(1), 0
 	}
+	use.key, use.uses, use.before, use.result = s.key, s.uses, s.before, s.result
 	*s = use
 	shard := &m.shards[s.key%muxShards]
 	shard.mu.Lock()
@@ -116,7 +121,10 @@ func (m *mux) recycle(s *slot, clean bool) {
 	if s.f != nil {
 		return // a late message may still be on its way into f
 	}
-	if !clean {
+	if clean && s.uses < maxUses {
+		s.before[s.uses] = s.seq
+		s.uses++
+	} else {
 		s.key = 0
 	}
 	select {
@@ -157,7 +165,7 @@ func (m *mux) arrive(key uint64, data []byte) (s *slot, f func(*nats.Msg)) {
 	if s.f != nil {
 		return nil, s.f
 	}
-	if s.used && !s.mayAnswer(data) {
+	if s.uses > 0 && s.late(data) {
 		return nil, nil
 	}
 	delete(shard.slots, key)
@@ -170,11 +178,10 @@ func (s *slot) answers(data []byte) bool {
 	return ok && seq == s.seq && seq != 0
 }
 
-// mayAnswer reports whether data does not name another call. Whoever could not
-// read the request answers without a number.
-func (s *slot) mayAnswer(data []byte) bool {
+// late reports whether data answers an earlier call of the key.
+func (s *slot) late(data []byte) bool {
 	seq, ok := numberOf(data)
-	return !ok || seq == 0 || seq == s.seq
+	return ok && slices.Contains(s.before[:s.uses], seq)
 }
 
 // numberOf returns the number of the call that a frame answers.

@@ -70,6 +70,8 @@ func (q *quickCalls) run(c job) {
 	more := q.active == 0 || q.active < runtime.GOMAXPROCS(0) && len(q.jobs)-q.next > quickShare*q.active
 	if more {
 		q.active++
+	} else if !q.armed {
+		q.arm() // all that run may be about to stay
 	}
 	q.mu.Unlock()
 	if more {

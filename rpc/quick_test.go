@@ -69,3 +69,34 @@ func TestQuickCallsDoNotWaitForOneThatStays(t *testing.T) {
 		hasten(t, call)
 	})
 }
+
+func TestACallThatComesWhileQuickOnesStayGoesOnAtOnce(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		s := newGreeter(b.Conn(t))
+		var stay atomic.Bool
+		release := make(chan struct{})
+		rpc.Handle(s, "Say.Hello", func(ctx context.Context, r *HelloRequest) (*HelloResponse, error) {
+			if stay.Load() && r.Name == "stay" {
+				<-release
+			}
+			return hello(ctx, r)
+		})
+		serve(t, s)
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
+		ctx := bustest.Context(t)
+		call := func(name string) error { return helloVia(ctx, client, "Say.Hello", &HelloRequest{Name: name}) }
+		hasten(t, func() error { return call("John") })
+		stay.Store(true)
+		var staying sync.WaitGroup
+		for range 4 {
+			staying.Go(func() { _ = call("stay") })
+			time.Sleep(100 * time.Millisecond)
+			begin := time.Now()
+			if err := call("John"); err != nil || time.Since(begin) > 10*time.Millisecond {
+				t.Errorf("a call took %v, %v", time.Since(begin), err)
+			}
+		}
+		close(release)
+		staying.Wait()
+	})
+}

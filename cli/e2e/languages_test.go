@@ -163,7 +163,7 @@ func TestAGreeterInAnotherLanguageIsServedByTheSidecar(t *testing.T) {
 	for _, l := range []language{python, ruby, javascript} {
 		t.Run(l.dir, func(t *testing.T) {
 			t.Parallel()
-			b := startNode(t, "--ephemeral", "--no-jetstream", "--demo")
+			b := startNode(t, "--ephemeral", "--no-jetstream", "--demo", "--sidecar-address", "127.0.0.1:0")
 			at := "MBUS_SIDECAR=" + b.sidecar
 			p := start(t, l.program(t, "sidecar_server").with(at))
 			node, _ := p.await(t, startup, l.service+"-")
