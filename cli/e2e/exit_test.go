@@ -24,7 +24,7 @@ func TestFailuresAreToldAtOnce(t *testing.T) {
 		"no broker for list":      {nobody.mbus("list", "services"), 3, []string{nobody.url}},
 		"no broker for publish":   {nobody.mbus("publish", "user.created", "{}"), 3, []string{nobody.url}},
 		"no broker for subscribe": {nobody.mbus("subscribe", "user.created"), 3, []string{nobody.url}},
-		"unknown service":         {b.mbus("query", "go.micro.srv.greetr", say, "{}"), 5, []string{"not_found", "go.micro.srv.greetr", "did you mean " + hello + "?"}},
+		"unknown service":         {b.mbus("query", "go.micro.srv.greetr", say, "{}"), 5, []string{"not_found", "go.micro.srv.greetr", "did you mean " + hello}},
 		"short name of a service": {b.mbus("get", "service", "greeter"), 5, []string{"not_found", hello}},
 		"unknown method":          {b.mbus("query", hello, "Say.Helo", "{}"), 5, []string{"not_found", "did you mean Say.Hello?"}},
 		"a method like no other":  {b.mbus("query", hello, "Fly", "{}"), 5, []string{"not_found", "Say.Hello"}},

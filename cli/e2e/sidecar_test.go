@@ -27,7 +27,7 @@ const appService = "ruby.micro.srv.app"
 // startSidecar runs mbus sidecar and returns where it is.
 func (b *broker) startSidecar(t testing.TB, args ...string) (p *process, url string) {
 	t.Helper()
-	p = b.start(t, of(mbus, append([]string{"sidecar", "--log-level", "warn"}, args...)...))
+	p = b.start(t, of(mbus, append([]string{"sidecar", "--sidecar-address", "127.0.0.1:0", "--log-level", "warn"}, args...)...))
 	line, _ := p.await(t, startup, `"ready":true`)
 	var ready struct {
 		Sidecar string `json:"sidecar"`
@@ -137,7 +137,7 @@ func TestTheSuccessorOfAKilledSidecarServesWithinASecond(t *testing.T) {
 
 func TestAnotherSidecarOfTheHostTakesOverWithoutAFailedCall(t *testing.T) {
 	t.Parallel()
-	b := startNode(t, "--ephemeral", "--api-address", "off") // the node's own sidecar is the other
+	b := startNode(t, "--ephemeral", "--sidecar-address", "127.0.0.1:0") // the node's own sidecar is the other
 	_, port := startApp(t)
 	side, url := b.startSidecar(t)
 	send(t, http.MethodPost, url+"/registry", appDefinition(port))
