@@ -62,7 +62,7 @@ type fleetingConn struct {
 
 func (c *fleetingConn) Write(b []byte) (int, error) {
 	if bytes.Contains(b, []byte("SUB ")) && c.of.cuts.CompareAndSwap(0, 1) {
-		c.Conn.Close()
+		_ = c.Close()
 	}
 	return c.Conn.Write(b)
 }

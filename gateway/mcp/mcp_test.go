@@ -332,7 +332,8 @@ func TestAHostileSchemaBecomesAnyObject(t *testing.T) {
 		srv := rpc.NewServer(b.Conn(t), rpc.ServerConfig{Name: "odd"})
 		rpc.Handle(srv, "Take.Header", func(_ context.Context, r *struct {
 			A []string `json:"a" jsonschema_extras:"x-mcp-header=a b"`
-		}) (*helloResponse, error) {
+		},
+		) (*helloResponse, error) {
 			return &helloResponse{Msg: fmt.Sprint(r.A)}, nil
 		})
 		rpc.Handle(srv, "Take.List", func(_ context.Context, r *[]int) (*[]int, error) { return r, nil })

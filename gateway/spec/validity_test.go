@@ -2,7 +2,6 @@ package spec_test
 
 import (
 	"bytes"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,11 +38,7 @@ func documents(t *testing.T) map[string][]byte {
 	take := func(t *testing.T, s *spec.Spec, what string) {
 		t.Helper()
 		for _, name := range []string{"openapi", "asyncapi"} {
-			body, err := io.ReadAll(get(t, s, "http://localhost:8080/"+name+".json?debug=1").Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all[what+" "+name] = body
+			all[what+" "+name] = get(t, s, "http://localhost:8080/"+name+".json?debug=1").body
 		}
 	}
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) { take(t, describe(t, b, spec.Config{}), "empty") })
