@@ -80,13 +80,13 @@ func newTap(conn net.Conn, c *Conn) *tap {
 
 // Write passes on what NATS writes, and learns from it.
 func (t *tap) Write(b []byte) (int, error) {
-	if t.blind.Load() {
-		return t.Conn.Write(b)
+	blind := t.blind.Load()
+	if !blind {
+		t.yielder.yield(nil)
 	}
-	t.yielder.yield(nil)
 	<-t.out.turn
 	defer func() { t.out.turn <- struct{}{} }()
-	replies := t.learn(b) // before the broker can answer
+	replies := !blind && t.learn(b) // before the broker can answer
 	n, err := t.writeBehind(b)
 	if replies && err == nil {
 		t.begin()
@@ -130,6 +130,7 @@ func (t *tap) Read(b []byte) (int, error) {
 	n := 0
 	for {
 		if t.through > 0 {
+			t.hand() // which came before
 			m := copy(b[n:], t.buf[t.at:min(t.end, t.at+t.through)])
 			n, t.at, t.through = n+m, t.at+m, t.through-m
 			if n == len(b) {
@@ -161,6 +162,7 @@ func (t *tap) Read(b []byte) (int, error) {
 }
 
 func (t *tap) readBlind(b []byte) (int, error) {
+	t.hand()
 	if t.at < t.end {
 		n := copy(b, t.buf[t.at:t.end])
 		t.at += n
