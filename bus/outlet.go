@@ -145,6 +145,9 @@ func (c *Conn) sendBeside(subject, reply string, key uint64, data []byte) bool {
 	if n, err := c.nc.Buffered(); n != 0 || err != nil {
 		return false
 	}
+	if int64(len(data)) > c.nc.MaxPayload() { // of a broker that the Conn has yet to hear of
+		return false
+	}
 	return t.send(subject, reply, key, data)
 }
 

@@ -47,7 +47,7 @@ type tap struct {
 	blind atomic.Bool // it takes nothing: the bytes are not for it to read
 
 	mu   sync.Mutex          // of what is learnt from writes
-	subs map[string]groupKey // whose messages it takes, by number; these are not used again
+	subs map[string]target // whose messages it takes, by number; these are not used again
 	seen writeScan
 
 	// Of the reading goroutine alone:
@@ -71,7 +71,7 @@ func newTap(conn net.Conn, c *Conn) *tap {
 	y := yielding(conn)
 	t := &tap{
 		Conn: y, yielder: y, conn: c, mux: c.mux, lane: c.lanes[Calls],
-		subs: make(map[string]groupKey), sids: make(map[uint64]target),
+		subs: make(map[string]target), sids: make(map[uint64]target),
 	}
 	t.out.kick, t.out.turn = make(chan struct{}, 1), make(chan struct{}, 1)
 	t.out.turn <- struct{}{}
@@ -333,15 +333,8 @@ func (t *tap) target(sid uint64) target {
 		return to
 	}
 	t.mu.Lock()
-	key, known := t.subs[string(appendUint(nil, sid))]
+	to = t.subs[string(appendUint(nil, sid))]
 	t.mu.Unlock()
-	switch {
-	case !known:
-	case key == groupKey{subject: t.mux.prefix + "*"}:
-		to.replies = true
-	default:
-		to.group = t.lane.find(key)
-	}
 	if len(t.sids) > maxKnown { // numbers are not used again
 		clear(t.sids)
 	}
