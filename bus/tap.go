@@ -46,7 +46,7 @@ type tap struct {
 
 	blind atomic.Bool // it takes nothing: the bytes are not for it to read
 
-	mu   sync.Mutex          // of what is learnt from writes
+	mu   sync.Mutex        // of what is learnt from writes
 	subs map[string]target // whose messages it takes, by number; these are not used again
 	seen writeScan
 
