@@ -78,6 +78,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	c.limit.Store(c.nc.MaxPayload())
 	if err := c.subscribeReplies(ctx); err != nil {
 		c.nc.Close()
+		c.writers.Wait()
 		return nil, err
 	}
 	return c, nil

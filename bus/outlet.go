@@ -110,10 +110,13 @@ func (t *tap) writeBehind(b []byte) (int, error) {
 	n := 0
 	var err error
 	if len(all) > 0 {
-		if _, err = t.yielder.Conn.Write(all); err == nil {
+		switch n, err = t.yielder.Conn.Write(all); {
+		case err == nil:
 			n = len(b)
-		} else if len(buf) > 0 {
-			_ = t.yielder.Close() // it ends inside a message; NATS connects anew
+		case len(buf) > 0:
+			// It may end inside a message, of which NATS knows nothing; it connects
+			// anew.
+			n, _ = 0, t.yielder.Close()
 		}
 	}
 	if cap(buf) <= maxKeptOut {
@@ -140,6 +143,9 @@ func (c *Conn) sendBeside(subject, reply string, key uint64, data []byte) bool {
 		return false
 	}
 	if n, err := c.nc.Buffered(); n != 0 || err != nil {
+		return false
+	}
+	if int64(len(data)) > c.nc.MaxPayload() { // of a broker that the Conn has yet to hear of
 		return false
 	}
 	return t.send(subject, reply, key, data)

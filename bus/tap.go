@@ -46,8 +46,8 @@ type tap struct {
 
 	blind atomic.Bool // it takes nothing: the bytes are not for it to read
 
-	mu   sync.Mutex          // of what is learnt from writes
-	subs map[string]groupKey // whose messages it takes, by number; these are not used again
+	mu   sync.Mutex        // of what is learnt from writes
+	subs map[string]target // whose messages it takes, by number; these are not used again
 	seen writeScan
 
 	// Of the reading goroutine alone:
@@ -71,7 +71,7 @@ func newTap(conn net.Conn, c *Conn) *tap {
 	y := yielding(conn)
 	t := &tap{
 		Conn: y, yielder: y, conn: c, mux: c.mux, lane: c.lanes[Calls],
-		subs: make(map[string]groupKey), sids: make(map[uint64]target),
+		subs: make(map[string]target), sids: make(map[uint64]target),
 	}
 	t.out.kick, t.out.turn = make(chan struct{}, 1), make(chan struct{}, 1)
 	t.out.turn <- struct{}{}
@@ -80,13 +80,13 @@ func newTap(conn net.Conn, c *Conn) *tap {
 
 // Write passes on what NATS writes, and learns from it.
 func (t *tap) Write(b []byte) (int, error) {
-	if t.blind.Load() {
-		return t.Conn.Write(b)
+	blind := t.blind.Load()
+	if !blind {
+		t.yielder.yield(nil)
 	}
-	t.yielder.yield(nil)
 	<-t.out.turn
 	defer func() { t.out.turn <- struct{}{} }()
-	replies := t.learn(b) // before the broker can answer
+	replies := !blind && t.learn(b) // before the broker can answer
 	n, err := t.writeBehind(b)
 	if replies && err == nil {
 		t.begin()
@@ -130,6 +130,7 @@ func (t *tap) Read(b []byte) (int, error) {
 	n := 0
 	for {
 		if t.through > 0 {
+			t.hand() // which came before
 			m := copy(b[n:], t.buf[t.at:min(t.end, t.at+t.through)])
 			n, t.at, t.through = n+m, t.at+m, t.through-m
 			if n == len(b) {
@@ -161,6 +162,7 @@ func (t *tap) Read(b []byte) (int, error) {
 }
 
 func (t *tap) readBlind(b []byte) (int, error) {
+	t.hand()
 	if t.at < t.end {
 		n := copy(b, t.buf[t.at:t.end])
 		t.at += n
@@ -331,15 +333,8 @@ func (t *tap) target(sid uint64) target {
 		return to
 	}
 	t.mu.Lock()
-	key, known := t.subs[string(appendUint(nil, sid))]
+	to = t.subs[string(appendUint(nil, sid))]
 	t.mu.Unlock()
-	switch {
-	case !known:
-	case key == groupKey{subject: t.mux.prefix + "*"}:
-		to.replies = true
-	default:
-		to.group = t.lane.find(key)
-	}
 	if len(t.sids) > maxKnown { // numbers are not used again
 		clear(t.sids)
 	}

@@ -109,10 +109,13 @@ func (t *tap) learn(b []byte) (replies bool) {
 				continue
 			}
 			key := groupKey{string(fields[1]), string(fields[2])}
-			own := key == groupKey{subject: t.mux.prefix + "*"}
-			replies = replies || own
-			if (own || t.lane.find(key) != nil) && len(t.subs) < maxKnown {
-				t.subs[string(fields[3])] = key
+			to := target{replies: key == groupKey{subject: t.mux.prefix + "*"}}
+			replies = replies || to.replies
+			if !to.replies {
+				to.group = t.lane.find(key)
+			}
+			if to != (target{}) && len(t.subs) < maxKnown {
+				t.subs[string(fields[3])] = to
 			}
 		}
 	}

@@ -45,7 +45,8 @@ func (p *pace) quick() bool {
 // quickCalls are calls that wait for a goroutine and will not need it for long:
 // a few of them serve all, one after another, since waking one for each costs
 // more than they do. When a call does not return after all, those behind it go on
-// without it, a millisecond later at most.
+// without it, a millisecond later; when those stay too there are twice as many
+// goroutines each time.
 type quickCalls struct {
 	workers *workers
 
@@ -55,6 +56,7 @@ type quickCalls struct {
 	active int // goroutines
 	taken  uint64
 	seen   uint64 // of taken, when the timer was set
+	given  uint64 // goroutines that came then, each of which takes one at least
 	timer  *time.Timer
 	armed  bool
 }
@@ -119,7 +121,7 @@ func (q *quickCalls) take() job {
 
 // arm sets the timer that looks whether calls wait in vain. q.mu is held.
 func (q *quickCalls) arm() {
-	q.armed, q.seen = true, q.taken
+	q.armed, q.seen, q.given = true, q.taken, 0
 	if q.timer == nil {
 		q.timer = time.AfterFunc(quickStuck, q.look)
 		return
@@ -127,19 +129,21 @@ func (q *quickCalls) arm() {
 	q.timer.Reset(quickStuck)
 }
 
-// look gives calls that wait behind one that does not return a goroutine more.
+// look gives calls that wait behind some that do not return more goroutines.
 func (q *quickCalls) look() {
 	q.mu.Lock()
-	stuck := q.next < len(q.jobs) && q.taken == q.seen
+	waiting, more := len(q.jobs)-q.next, 0
 	q.armed = false
-	if stuck {
-		q.active++
+	if waiting > 0 && q.taken-q.seen <= q.given {
+		more = min(waiting, max(1, q.active)) // all that run stay
+		q.active += more
 	}
-	if q.next < len(q.jobs) {
+	if waiting > 0 {
 		q.arm()
+		q.given = uint64(more)
 	}
 	q.mu.Unlock()
-	if stuck {
+	for range more {
 		q.workers.run(q)
 	}
 }

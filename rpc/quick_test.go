@@ -100,3 +100,40 @@ func TestACallThatComesWhileQuickOnesStayGoesOnAtOnce(t *testing.T) {
 		staying.Wait()
 	})
 }
+
+func TestManyQuickCallsGoOnWhenAllOfThemStay(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		s := newGreeter(b.Conn(t))
+		var stay atomic.Bool
+		var begun atomic.Int64
+		release := make(chan struct{})
+		rpc.Handle(s, "Say.Hello", func(ctx context.Context, r *HelloRequest) (*HelloResponse, error) {
+			if stay.Load() {
+				begun.Add(1)
+				<-release
+			}
+			return hello(ctx, r)
+		})
+		serve(t, s)
+		client := rpc.NewClient(b.Conn(t), rpc.ClientConfig{})
+		ctx := bustest.Context(t)
+		call := func() error { return helloVia(ctx, client, "Say.Hello", &HelloRequest{Name: "John"}) }
+		hasten(t, call)
+		stay.Store(true)
+		var all sync.WaitGroup
+		const calls = 500
+		for range calls {
+			all.Go(func() {
+				if err := call(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		time.Sleep(20 * time.Millisecond)
+		if n := begun.Load(); n != calls {
+			t.Errorf("%d of %d calls have begun after 20 ms", n, calls)
+		}
+		close(release)
+		all.Wait()
+	})
+}
