@@ -7,10 +7,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
 	"github.com/valyala/fasthttp"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -100,27 +102,29 @@ func frontFast(ctx context.Context, broker string) (string, func(), error) {
 // frontMbus is what the command mbus api runs, with what is on by default: the
 // edge, and the access log at info.
 func frontMbus(ctx context.Context, broker string) (string, func(), error) {
-	conn, err := bus.Connect(ctx, bus.Config{URL: broker, Logger: logger()})
+	lines := gateway.NewLogBuffer(os.Stderr)
+	log := zerolog.New(lines).Level(zerolog.InfoLevel).With().Timestamp().Logger()
+	conn, err := bus.Connect(ctx, bus.Config{URL: broker, Logger: log})
 	if err != nil {
 		return "", nil, err
 	}
-	b := gateway.NewBus(conn, gateway.BusConfig{From: "go.micro.api", Logger: logger()})
-	room, err := api.New(b, api.Config{Namespace: serviceID, Logger: logger()})
+	b := gateway.NewBus(conn, gateway.BusConfig{From: "go.micro.api", Logger: log})
+	room, err := api.New(b, api.Config{Namespace: serviceID, Logger: log})
 	if err != nil {
 		return "", nil, err
 	}
-	edge, err := gateway.NewEdge(gateway.EdgeConfig{Name: "go.micro.api", Logger: logger()})
+	edge, err := gateway.NewEdge(gateway.EdgeConfig{Name: "go.micro.api", Logger: log})
 	if err != nil {
 		return "", nil, err
 	}
-	s := gateway.NewServer(b, gateway.ServerConfig{Address: "127.0.0.1:0", Handler: edge.Wrap(room), Logger: logger()})
+	s := gateway.NewServer(b, gateway.ServerConfig{Address: "127.0.0.1:0", Handler: edge.Wrap(room), Logger: log})
 	if err := b.Start(ctx); err != nil {
 		return "", nil, err
 	}
 	if err := s.Start(ctx); err != nil {
 		return "", nil, err
 	}
-	return s.Address(), func() { stop(s.Stop, b.Stop, conn.Close) }, nil
+	return s.Address(), func() { stop(s.Stop, b.Stop, conn.Close); lines.Flush() }, nil
 }
 
 // dialGateway is a lean client, so that most of what is measured is the gateway.
