@@ -23,6 +23,10 @@ type contender struct {
 	// the service lives in the client's process.
 	serve func(ctx context.Context, broker string) (address string, stop func(), err error)
 	dial  func(ctx context.Context, broker, address string) (*client, error)
+	// front stands between client and service, in a process of its own: it is
+	// what the client has to dial. Nil if there is none. Its processor time counts
+	// as the service's.
+	front func(ctx context.Context, broker string) (address string, stop func(), err error)
 	// program starts a role of a contender that is not written in Go. It
 	// returns a command, or why there is none.
 	program func(role, broker string) ([]string, error)
@@ -60,7 +64,7 @@ func publishers() []contender {
 
 func find(name string) (contender, error) {
 	var known []string
-	for _, c := range slices.Concat(callers(), publishers(), yielders()) {
+	for _, c := range slices.Concat(callers(), publishers(), yielders(), gateways()) {
 		if c.name == name {
 			return c, nil
 		}

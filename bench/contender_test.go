@@ -20,7 +20,7 @@ func TestEveryContenderDoesWhatItIsMeasuredAt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stop(node.Stop)
-	for _, c := range slices.Concat(callers(), publishers(), yielders()) {
+	for _, c := range slices.Concat(callers(), publishers(), yielders(), gateways()) {
 		t.Run(c.name, func(t *testing.T) {
 			if c.program != nil {
 				t.Skip("it is not written in Go")
@@ -28,6 +28,14 @@ func TestEveryContenderDoesWhatItIsMeasuredAt(t *testing.T) {
 			address := ""
 			if c.serve != nil {
 				at, stop, err := c.serve(ctx, node.URL())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer stop()
+				address = at
+			}
+			if c.front != nil {
+				at, stop, err := c.front(ctx, node.URL())
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -18,6 +18,7 @@ const usage = `usage: bench run [-pace quick|normal|full] [-only NAMES] [-parts 
 The other roles are for the processes that run starts:
   bench broker
   bench serve CONTENDER BROKER
+  bench front CONTENDER BROKER
   bench call CONTENDER BROKER [ADDRESS]
   bench registry BROKER
   bench announce BROKER INSTANCES SERVICES
@@ -52,6 +53,8 @@ func begin(ctx context.Context, args []string, in io.Reader, out io.Writer) erro
 		return play(quiet, in, out, broker())
 	case "serve":
 		return play(quiet, in, out, server(at(1), at(2)))
+	case "front":
+		return play(quiet, in, out, front(at(1), at(2)))
 	case "call":
 		return play(quiet, in, out, caller(at(1), at(2), at(3)))
 	case "registry":

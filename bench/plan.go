@@ -7,8 +7,8 @@ import (
 
 // A cell is one thing that every contender is measured at.
 type cell struct {
-	Case     string  // unary, open, stream or events
-	InFlight int     // of unary
+	Case     string  // unary, open, stream, events or gateway
+	InFlight int     // of unary and gateway
 	Size     int     // bytes each way
 	Rate     float64 // of open, calls per second
 	Fan      int     // of events, subscribers
@@ -26,6 +26,8 @@ func (c cell) String() string {
 		return fmt.Sprintf("unary, %d in flight, %s", c.InFlight, size(c.Size))
 	case "open":
 		return fmt.Sprintf("open loop, %g calls a second, %s", c.Rate, size(c.Size))
+	case "gateway":
+		return fmt.Sprintf("HTTP to the bus and back, %d connections, %s", c.InFlight, size(c.Size))
 	case "stream":
 		return "stream, " + size(c.Size)
 	}
@@ -47,6 +49,7 @@ type plan struct {
 	Calls        []cell        // unary and open
 	Streams      []cell
 	Events       []cell
+	Gateway      []cell
 	Instances    []int         // of discovery
 	Watch        time.Duration // of discovery, at least one beat
 	Starts       int           // of the node, and of the command
@@ -67,6 +70,7 @@ func paces(name string) (plan, error) {
 	p := plan{
 		Streams: []cell{{Case: "stream", Size: small}, {Case: "stream", Size: medium}},
 		Events:  []cell{{Case: "events", Fan: 1, Size: small}, {Case: "events", Fan: 4, Size: small}},
+		Gateway: []cell{{Case: "gateway", InFlight: 64, Size: small}},
 	}
 	unary := func(inFlight, size int) {
 		p.Calls = append(p.Calls, cell{Case: "unary", InFlight: inFlight, Size: size})

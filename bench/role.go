@@ -105,6 +105,21 @@ func server(name, broker string) func(context.Context) (*role, error) {
 	}
 }
 
+// front is the role of what stands before a contender's service.
+func front(name, broker string) func(context.Context) (*role, error) {
+	return func(ctx context.Context) (*role, error) {
+		c, err := find(name)
+		if err != nil {
+			return nil, err
+		}
+		if c.front == nil {
+			return nil, fmt.Errorf("nothing stands before the service of %s", name)
+		}
+		address, stop, err := c.front(ctx, broker)
+		return &role{address: address, stop: stop}, err
+	}
+}
+
 // caller is the role of a contender's client.
 func caller(name, broker, address string) func(context.Context) (*role, error) {
 	return func(ctx context.Context) (*role, error) {

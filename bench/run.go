@@ -33,7 +33,7 @@ func orchestrate(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	pace := flags.String("pace", "quick", "how much is measured: quick, normal or full")
 	only := flags.String("only", "", "contenders, with commas between; none means all")
-	parts := flags.String("parts", "", "calls, events, discovery, scale, yield or node, with commas between; none means all")
+	parts := flags.String("parts", "", "calls, events, gateway, discovery, scale, yield or node, with commas between; none means all")
 	dir := flags.String("out", "out", "where latest.json goes")
 	docs := flags.String("docs", "", "where benchmarks.md and its charts go; none means nowhere")
 	program := flags.String("mbus", "", "the mbus program, for the node and the command; none leaves them out")
@@ -87,7 +87,7 @@ func (r *runner) run(ctx context.Context) error {
 	steps := []struct {
 		name string
 		run  func(context.Context) error
-	}{{"calls", r.calls}, {"events", r.events}, {"yield", r.yield}, {"discovery", r.discovery}, {"scale", r.scale}, {"node", r.node}}
+	}{{"calls", r.calls}, {"events", r.events}, {"gateway", r.gateway}, {"yield", r.yield}, {"discovery", r.discovery}, {"scale", r.scale}, {"node", r.node}}
 	command, err := self("broker")
 	if err != nil {
 		return err
@@ -158,6 +158,22 @@ func (r *runner) calls(ctx context.Context) error {
 	return nil
 }
 
+// gateway measures the way from HTTP to the bus and back.
+func (r *runner) gateway(ctx context.Context) error {
+	before := len(r.children)
+	defer r.clear(before)
+	var pairs []*pair
+	for _, c := range gateways() {
+		pairs = append(pairs, r.pair(c, 1))
+	}
+	for _, k := range r.plan.Gateway {
+		if err := r.cell(ctx, pairs, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // events measures the events, with as many subscriber processes as a cell says.
 func (r *runner) events(ctx context.Context) error {
 	for _, k := range r.plan.Events {
@@ -200,7 +216,7 @@ func reason(err error) string {
 
 // skips tells that a contender was not asked for. The floors always run.
 func (r *runner) skips(name string) bool {
-	return len(r.only) > 0 && !slices.Contains(r.only, name) && !strings.HasPrefix(name, "raw") && name != unyielding
+	return len(r.only) > 0 && !slices.Contains(r.only, name) && !strings.HasPrefix(name, "raw") && name != gateways()[0].name && name != unyielding
 }
 
 func (r *runner) start(p *pair, services int) error {
@@ -212,7 +228,7 @@ func (r *runner) start(p *pair, services int) error {
 			case role == "call" && p.events:
 				args = append(args, strconv.Itoa(services))
 			case role == "call" && p.serve != nil:
-				args = append(args, p.services[0].address)
+				args = append(args, p.services[len(p.services)-1].address)
 			}
 			return self(args...)
 		}
@@ -229,6 +245,13 @@ func (r *runner) start(p *pair, services int) error {
 			break
 		}
 		c, err := start("serve")
+		if err != nil {
+			return err
+		}
+		p.services = append(p.services, c)
+	}
+	if p.front != nil {
+		c, err := start("front")
 		if err != nil {
 			return err
 		}

@@ -56,7 +56,7 @@ func missing(row []string) int {
 
 func head(k cell) []string {
 	switch k.Case {
-	case "unary":
+	case "unary", "gateway":
 		return []string{"", "÷ floor", "min–max", "calls/s", "p50 ms", "p99 ms", "p99.9 ms", "p99 ÷ floor", "CPU ÷ floor", "client µs", "service µs", "broker µs", "allocs"}
 	case "open":
 		return []string{"", "on time", "min–max", "calls/s", "p50 ms", "p99 ms", "p99.9 ms", "p99 ÷ floor", "CPU ÷ floor", "client µs", "service µs", "broker µs", "allocs"}
@@ -70,7 +70,7 @@ func row(r record) []string {
 		return []string{name, "not run: " + r.NotRun}
 	}
 	cells := []string{name, number(r.Ratio), number(r.Min) + "–" + number(r.Max), whole(r.PerSecond)}
-	if r.cell.Case == "unary" || r.cell.Case == "open" {
+	if r.cell.Case == "unary" || r.cell.Case == "gateway" || r.cell.Case == "open" {
 		cells = append(cells, millis(r.P50), millis(r.P99), millis(r.P999), number(r.P99Ratio))
 	}
 	allocs := "–"

@@ -201,7 +201,11 @@ func (c *Conn) sendError(err error, subject string) *Error {
 	case errors.Is(err, nats.ErrPermissionViolation):
 		return denied(err)
 	}
-	e := c.brokerGone(fmt.Sprintf("the broker is away (%v)", err), RetrySafe)
+	text := "the broker is away"
+	if !errors.Is(err, nats.ErrReconnectBufExceeded) { // which says just that, as nothing is buffered
+		text = fmt.Sprintf("the broker is away (%v)", err)
+	}
+	e := c.brokerGone(text, RetrySafe)
 	e.cause = err
 	return e
 }

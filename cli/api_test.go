@@ -103,8 +103,16 @@ func TestANodeServesHTTP(t *testing.T) {
 			t.Errorf("%s: %s", path, res.Status)
 		}
 	}
-	if log := stderr.text(); !strings.Contains(log, `"endpoint":"Say.Hello"`) || !strings.Contains(log, `"status":421`) {
-		t.Errorf("the access log lacks something:\n%s", log)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); ; <-tick.C { // its lines wait for a moment
+		log := stderr.text()
+		if strings.Contains(log, `"endpoint":"Say.Hello"`) && strings.Contains(log, `"status":421`) {
+			break
+		}
+		if time.Since(began) > 5*time.Second {
+			t.Fatalf("the access log lacks something:\n%s", log)
+		}
 	}
 }
 

@@ -60,7 +60,11 @@ func Main(ctx context.Context, p Process) int {
 	// then the process is about to end and takes it along.
 	done := make(chan int, 1)
 	s := newSession(p)
-	go func() { done <- s.report(s.execute(ctx, p.Args)) }()
+	go func() {
+		err := s.execute(ctx, p.Args)
+		s.logs.Flush()
+		done <- s.report(err)
+	}()
 	for {
 		select {
 		case code := <-done:

@@ -12,6 +12,7 @@ import (
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/embedded"
 	"github.com/mbus-dev/mbus/embedded/bind"
+	"github.com/mbus-dev/mbus/gateway/token"
 )
 
 type nodeCommand struct {
@@ -158,6 +159,9 @@ func (c *nodeCommand) config(s *session) (embedded.Config, error) {
 func nodeError(err error) error {
 	if e, ok := errors.AsType[*bind.ConfigError](err); ok {
 		return usagef("%s", e.Message)
+	}
+	if e, ok := errors.AsType[*token.FileError](err); ok {
+		return usagef("%s", e)
 	}
 	if e, ok := errors.AsType[*bind.InUseError](err); ok {
 		return e

@@ -110,7 +110,9 @@ func (p *prompt) run(ctx context.Context, line string) (code int, over bool) {
 	process.Args = append(p.globals(), words...)
 	s := newSession(process)
 	s.kept, s.keptFor = p.session.kept, p.session.keptFor
-	return s.report(s.execute(running, process.Args)), false
+	err := s.execute(running, process.Args)
+	s.logs.Flush()
+	return s.report(err), false
 }
 
 // globals are the options that the prompt itself was started with.

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/gateway"
 )
 
 // A session is one run of the program: its streams, its options and, once a
@@ -25,9 +26,10 @@ type session struct {
 	stdin        io.Reader
 	stdout       io.Writer // results; escapes what would harm a terminal
 	stderr       io.Writer
-	onScreen     bool          // stdout is a terminal
-	defaultLevel zerolog.Level // lowest level to log at without --log-level
-	watched      bool          // stderr is a terminal
+	logs         *gateway.LogBuffer // to stderr
+	onScreen     bool               // stdout is a terminal
+	defaultLevel zerolog.Level      // lowest level to log at without --log-level
+	watched      bool               // stderr is a terminal
 
 	foreground foreground
 
@@ -38,7 +40,7 @@ type session struct {
 func newSession(p Process) *session {
 	s := &session{
 		process: p, env: newEnvironment(p.Env),
-		stdin: p.Stdin, stdout: p.Stdout, stderr: p.Stderr,
+		stdin: p.Stdin, stdout: p.Stdout, stderr: p.Stderr, logs: gateway.NewLogBuffer(p.Stderr),
 		onScreen: isTerminal(p.Stdout), watched: isTerminal(p.Stderr),
 		defaultLevel: zerolog.Disabled, // what goes wrong is said once, by report
 	}
@@ -61,7 +63,7 @@ func (s *session) logger() zerolog.Logger {
 		// settle has checked that zerolog knows it.
 		level, _ = zerolog.ParseLevel(s.opts.LogLevel)
 	}
-	w := s.stderr
+	var w io.Writer = s.logs
 	if s.watched {
 		w = zerolog.ConsoleWriter{Out: terminalWriter{s.stderr}, NoColor: true, TimeFormat: time.TimeOnly}
 		if s.colour(true) {

@@ -96,6 +96,19 @@ func (b *Bus) View() *discovery.View {
 	return b.view
 }
 
+// Reachable returns nil while there is a broker, and else the error that callers
+// are to get. HTTP clients are told at once when to come back: a call that waited
+// for the broker, as the rpc client lets those that may be made twice, would hold
+// their connection until its time is up. Client asks by itself, before each call.
+func (b *Bus) Reachable() error {
+	if b.Conn.Connected() {
+		return nil
+	}
+	e := bus.Errorf(bus.Unavailable, "the broker is away")
+	e.End, e.Retry = bus.Broker, bus.RetrySafe
+	return e
+}
+
 // Endpoint finds an endpoint that some live instance of a service has.
 func (b *Bus) Endpoint(service, method string) (discovery.Endpoint, bool) {
 	if view := b.View(); view != nil {

@@ -105,7 +105,7 @@ func (e *Edge) Wrap(room http.Handler) http.Handler {
 		x.client, x.secure = e.proxies.client(r)
 		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		defer e.end(x, r)
-		e.headers(x.Header(), x.id)
+		e.headers(x)
 		if err := e.admit(x, r); err != nil {
 			WriteError(x, r, e.cfg.Name, err)
 			return
@@ -164,8 +164,10 @@ func (e *Edge) identify(x *exchange, r *http.Request) error {
 }
 
 // headers are on every answer; a room may replace them.
-func (e *Edge) headers(h http.Header, id string) {
-	h[HeaderRequestID] = []string{id}
+func (e *Edge) headers(x *exchange) {
+	h := x.Header()
+	x.ids[0] = x.id
+	h[HeaderRequestID] = x.ids[:]
 	for _, s := range e.safety {
 		h[s.name] = s.value
 	}

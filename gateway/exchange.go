@@ -29,6 +29,7 @@ type exchange struct {
 	control http.ResponseController
 
 	id     string
+	ids    [1]string // the id as the value of a header
 	start  time.Time
 	client netip.Addr // of the client behind trusted proxies
 	secure bool       // it came by TLS, perhaps to a trusted proxy

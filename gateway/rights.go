@@ -40,6 +40,9 @@ func (b *Bus) guard(next rpc.HandlerFunc) rpc.HandlerFunc {
 		if err := b.MayCall(ctx, req.Service, req.Method); err != nil {
 			return nil, err
 		}
+		if err := b.Reachable(); err != nil {
+			return nil, err
+		}
 		return next(ctx, req)
 	}
 }

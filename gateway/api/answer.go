@@ -62,7 +62,9 @@ func rawType(meta rpc.Metadata) string {
 // are set.
 func (a *API) write(w http.ResponseWriter, r *http.Request, out answer) {
 	h := w.Header()
-	h.Set("X-Content-Type-Options", "nosniff")
+	if len(h["X-Content-Type-Options"]) == 0 { // the edge has set it
+		h.Set("X-Content-Type-Options", "nosniff")
+	}
 	packing := out.packed && len(out.body) >= packAbove
 	if packing {
 		h.Add("Vary", "Accept-Encoding")
@@ -74,8 +76,8 @@ func (a *API) write(w http.ResponseWriter, r *http.Request, out answer) {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
-	} else if h.Get("Cache-Control") == "" {
-		h.Set("Cache-Control", "no-store")
+	} else if len(h["Cache-Control"]) == 0 {
+		h["Cache-Control"] = a.usual.noStore
 	}
 	switch {
 	case bodyless(out.status):

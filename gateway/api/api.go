@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/bus/codec"
 	"github.com/mbus-dev/mbus/gateway"
 	"github.com/mbus-dev/mbus/gateway/live"
 )
@@ -62,7 +63,12 @@ type API struct {
 	proxy   *proxy
 	holds   holds
 	packers sync.Pool // of *gzip.Writer
+	usual   usual
 }
+
+// usual are the values of headers that most answers have. All share the slices:
+// whoever sets or appends makes a new one.
+type usual struct{ noStore, json, accept []string }
 
 var _ http.Handler = (*API)(nil)
 
@@ -85,6 +91,7 @@ func New(b *gateway.Bus, cfg Config) (*API, error) {
 	}
 	a := &API{bus: b, cfg: cfg, rpc: gateway.RPC(b), shapes: newShapes(b)}
 	a.holds.limit = 4 * cfg.MaxUpload
+	a.usual = usual{noStore: []string{"no-store"}, json: []string{codec.JSON.ContentType()}, accept: []string{"Accept"}}
 	a.routes = newRoutes(b, cfg.Logger)
 	a.proxy = newProxy(a)
 	return a, nil

@@ -84,7 +84,7 @@
 // A method that streams is handed to package gateway/live: one whose service sends
 // is answered with NDJSON or server-sent events, one whose client sends reads the
 // NDJSON of the body, and any opens over a WebSocket, where a stream whose service
-// alone sends has its request in the query. A GET by an EventSource or for a
+// alone sends has its request in the query, or as the first message. A GET by an EventSource or for a
 // WebSocket opens any stream. Request-Timeout and the 5 s are for calls; a stream
 // lasts as long as it lasts.
 //

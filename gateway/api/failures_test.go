@@ -158,12 +158,24 @@ func TestADeadBrokerIsUnavailable(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		h := open(t, b, api.Config{})
 		h.greet(t)
+		safe := h.server("go.micro.srv.read")
+		rpc.Handle(safe, "Read.All", func(context.Context, *struct{}) (*HelloResponse, error) { return &HelloResponse{Msg: "read"}, nil }, rpc.Note("safe", "true"))
+		h.serve(t, safe)
 		h.do(t, "POST", direct, `{}`, "Content-Type", "application/json").want(t, "before", 200, "Hello", 1)
 		b.Stop()
-		got := h.do(t, "POST", direct, `{}`, "Content-Type", "application/json")
-		got.want(t, "without a broker", 503, "", 0)
-		if got.header.Get("Retry-After") == "" || got.header.Get(gateway.HeaderEnd) != "broker" {
-			t.Errorf("got the headers %v", got.header)
+		bustest.Eventually(t, time.Second, "the gateway notices", func() bool { return !h.gate.Conn.Connected() })
+		start := time.Now()
+		for _, got := range []reply{
+			h.do(t, "POST", direct, `{}`, "Content-Type", "application/json"),
+			h.do(t, "GET", "/go.micro.srv.read/Read.All", ""), // the rpc client alone would wait for the broker
+		} {
+			got.want(t, "without a broker", 503, "the broker is away", 0)
+			if got.header.Get("Retry-After") != "1" || got.header.Get(gateway.HeaderEnd) != "broker" {
+				t.Errorf("got the headers %v", got.header)
+			}
+		}
+		if took := time.Since(start); took > 100*time.Millisecond {
+			t.Errorf("it took %v", took)
 		}
 		b.Start()
 	})

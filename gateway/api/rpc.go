@@ -41,12 +41,12 @@ func (a *API) serveRPC(w http.ResponseWriter, r *http.Request, t target) {
 	}
 }
 
-func (a *API) call(w http.ResponseWriter, r *http.Request, t *target, h *hold) error {
+func (a *API) call(w http.ResponseWriter, r *http.Request, t *target, held *hold) error {
 	list := acceptedBy(r)
 	if err := acceptable(t, list); err != nil {
 		return err
 	}
-	in, err := a.input(w, r, t, h)
+	in, err := a.input(w, r, t, held)
 	if err != nil {
 		return err
 	}
@@ -74,8 +74,17 @@ func (a *API) call(w http.ResponseWriter, r *http.Request, t *target, h *hold) e
 	if res.Codec == codec.Raw {
 		w.Header().Set("Content-Security-Policy", noPage)
 	}
-	w.Header().Set("Content-Type", kind)
-	w.Header().Add("Vary", "Accept")
+	h := w.Header()
+	if kind == a.usual.json[0] {
+		h["Content-Type"] = a.usual.json
+	} else {
+		h.Set("Content-Type", kind)
+	}
+	if len(h["Vary"]) == 0 {
+		h["Vary"] = a.usual.accept
+	} else {
+		h.Add("Vary", "Accept")
+	}
 	a.write(w, r, answer{status: http.StatusOK, body: body, packed: res.Codec != codec.Raw, safe: t.safe() && reads(r)})
 	return nil
 }

@@ -9,8 +9,9 @@ import (
 )
 
 // serveStream hands a method that streams to those who hold conversations. A
-// client stream reads the body of the request as its messages; over a WebSocket
-// frames are the messages, unless only the service sends.
+// client stream reads the body of the request as its messages. Over a WebSocket
+// frames are the messages; where only the service sends, the first is the
+// request, unless the URL has it.
 func (a *API) serveStream(w http.ResponseWriter, r *http.Request, t *target) {
 	if a.cfg.Live == nil {
 		a.fail(w, r, bus.Errorf(bus.Unimplemented, "%s.%s is a stream, and this gateway serves none", t.service, t.method))
@@ -18,7 +19,7 @@ func (a *API) serveStream(w http.ResponseWriter, r *http.Request, t *target) {
 	}
 	ws := live.IsWebSocket(r)
 	switch kind := t.endpoint.Kind; {
-	case kind == discovery.KindServerStream:
+	case kind == discovery.KindServerStream && !(ws && r.URL.RawQuery == "" && len(t.params) == 0):
 		in, err := a.input(w, r, t, &hold{})
 		if err != nil {
 			a.fail(w, r, err)

@@ -124,6 +124,8 @@ func TestAnyStreamOpensOverAWebSocket(t *testing.T) {
 		send, want []string
 	}{
 		{"Count.Up?n=2", nil, []string{`{"i":0}`, `{"i":1}`}},
+		{"Count.Up", []string{`{"n":2}`}, []string{`{"i":0}`, `{"i":1}`}},
+		{"Count.Up", []string{""}, nil}, // no request is the zero one
 		{"Count.Sum", []string{`{"i":2}`, `{"i":3}`, ""}, []string{`{"n":5}`}},
 		{"Count.Echo", []string{`{"i":2}`, `{"i":3}`, ""}, []string{`{"i":2}`, `{"i":3}`}},
 	} {

@@ -361,6 +361,31 @@ func TestAGapMadeByTheBrokerIsTold(t *testing.T) {
 	})
 }
 
+func TestATopicWithoutABrokerIsRefusedAtOnce(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		r := newRoom(t, b)
+		b.Stop()
+		bustest.Eventually(t, time.Second, "the connection notices", func() bool { return !r.conn.Connected() })
+		start := time.Now()
+		res := r.do("GET", "/events?topic=a", "")
+		body := text(t, res)
+		if res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" || res.Header.Get(gateway.HeaderEnd) != "broker" || !strings.Contains(body, "the broker is away") {
+			t.Errorf("got %s %v %s", res.Status, res.Header, body)
+		}
+		if took := time.Since(start); took > 100*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+		b.Start()
+		b.Await(t, r.conn)
+		res = r.do("GET", "/events?topic=a", "")
+		if res.StatusCode != 200 {
+			t.Errorf("with a broker again: %s", res.Status)
+		}
+		_ = res.Body.Close()
+		r.idle(time.Second)
+	})
+}
+
 func TestReadersOfATopicAreToldOfTheEnd(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		r := newRoom(t, b)

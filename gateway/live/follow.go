@@ -39,6 +39,9 @@ func (t *talk) follow(named []string) (*following, error) {
 			return nil, err
 		}
 	}
+	if err := t.s.bus.Reachable(); err != nil {
+		return nil, err // else it would wait for ten seconds
+	}
 	f := &following{conn: t.s.bus.Conn}
 	f.queue = newQueue(f.epoch())
 	for _, topic := range topics {

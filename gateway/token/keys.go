@@ -66,7 +66,7 @@ func newKeys(source string, log zerolog.Logger) *keys {
 
 func (k *keys) start(ctx context.Context) error {
 	if err := k.load(ctx); err != nil {
-		if _, file := errors.AsType[*fileError](err); file {
+		if _, file := errors.AsType[*FileError](err); file {
 			return err
 		}
 		k.log.Warn().Err(err).Msg("the keys of the token issuer cannot be had yet; tokens are refused until they can")
@@ -215,15 +215,16 @@ func (k *keys) fetchURL(ctx context.Context) ([]byte, error) {
 	return data, err
 }
 
-// A fileError is that of a file of keys, which only its owner can mend.
-type fileError struct{ cause error }
+// A FileError is that of a file of keys, which only its owner can mend. Start of a
+// Verifier returns it.
+type FileError struct{ cause error }
 
-func (e *fileError) Error() string { return "--jwt-keys: " + e.cause.Error() }
-func (e *fileError) Unwrap() error { return e.cause }
+func (e *FileError) Error() string { return "--jwt-keys: " + e.cause.Error() }
+func (e *FileError) Unwrap() error { return e.cause }
 
 func (k *keys) wrap(err error) error {
 	if k.pause == filePause {
-		return &fileError{err}
+		return &FileError{err}
 	}
 	return err
 }
@@ -231,7 +232,7 @@ func (k *keys) wrap(err error) error {
 func (k *keys) readFile(context.Context) ([]byte, error) {
 	f, err := os.Open(k.source)
 	if err != nil {
-		return nil, &fileError{err}
+		return nil, &FileError{err}
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	data, err := io.ReadAll(io.LimitReader(f, maxJWKS+1))
@@ -239,7 +240,7 @@ func (k *keys) readFile(context.Context) ([]byte, error) {
 		err = fmt.Errorf("%s has more than %d bytes", k.source, maxJWKS)
 	}
 	if err != nil {
-		return nil, &fileError{err}
+		return nil, &FileError{err}
 	}
 	return data, nil
 }
