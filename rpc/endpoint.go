@@ -133,6 +133,7 @@ func (e *endpoint) metadata() map[string]string {
 
 // call runs the handler within its context and counts what comes of it.
 func (e *endpoint) call(ctx *callContext, start time.Time) (*Response, *bus.Error) {
+	e.counter.callers.count(ctx.request.From)
 	defer func() {
 		ctx.end()
 		e.counter.done(time.Since(start))
