@@ -32,6 +32,7 @@ type grammar struct {
 	Node    nodeCommand    `cmd:"" group:"Node" help:"Run the bus: broker, registry and API gateway in one process."`
 	API     apiCommand     `cmd:"" name:"api" group:"Node" help:"Run the API gateway alone."`
 	Sidecar sidecarCommand `cmd:"" group:"Node" help:"Run the sidecar alone."`
+	Web     webCommand     `cmd:"" group:"Node" help:"Run the dashboard alone."`
 
 	Mcp        mcpCommand        `cmd:"" group:"Tools" help:"Give the services to a language model, as tools."`
 	Cli        promptCommand     `cmd:"" group:"Tools" help:"Take commands at a prompt."`

@@ -31,6 +31,10 @@ type face struct {
 	corsFlag string
 	// pages are the paths that links of other sites may lead to; nil is "/".
 	pages func(path string) bool
+	// public are the paths that pages of other sites may load from; nil is none.
+	public func(path string) bool
+	// ownStats says that the room has a page at /stats itself.
+	ownStats bool
 	// hosts are names beside those of --allow-host.
 	hosts []string
 	// before runs before everything else of a process of its own; nil is nothing.
@@ -119,8 +123,8 @@ func (f *face) edge(s *session, set *httpSetup) gateway.EdgeConfig {
 		}
 	}
 	return gateway.EdgeConfig{
-		Name: f.service, Hosts: hosts, Origins: f.cors, OriginsFlag: f.corsFlag, Pages: f.pages,
-		Proxies: set.proxies, Tokens: set.tokens, Limits: set.limits, Stats: s.opts.EnableStats, Logger: s.logger(),
+		Name: f.service, Hosts: hosts, Origins: f.cors, OriginsFlag: f.corsFlag, Pages: f.pages, Public: f.public,
+		Proxies: set.proxies, Tokens: set.tokens, Limits: set.limits, Stats: s.opts.EnableStats && !f.ownStats, Logger: s.logger(),
 	}
 }
 
@@ -150,17 +154,17 @@ func (s *session) alone(ctx context.Context, flags *httpFlags, addressesFile str
 		return stopped(ctx, err)
 	}
 	defer func() { s.disconnect(ctx, conn) }()
+	var first []bus.Runner
+	if f.before != nil {
+		if first, err = f.before(conn); err != nil {
+			return err
+		}
+	}
 	runners, err := fs.runners(s, conn)
 	if err != nil {
 		return err
 	}
-	if f.before != nil {
-		first, err := f.before(conn)
-		if err != nil {
-			return err
-		}
-		runners = append(first, runners...)
-	}
+	runners = append(first, runners...)
 	where := &addresses{Bus: s.opts.busURL, Services: []string{f.service}}
 	text := func() string {
 		return strings.Join([]string{

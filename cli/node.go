@@ -33,6 +33,7 @@ type nodeCommand struct {
 	httpFlags    `embed:""`
 	apiFlags     `embed:""`
 	sidecarFlags `embed:""`
+	webFlags     `embed:""`
 
 	ClusterListen string   `placeholder:"HOST:PORT" group:"Cluster" help:"Where the other nodes of a cluster connect; turns clustering on."`
 	ClusterName   string   `name:"cluster" placeholder:"NAME" group:"Cluster" help:"Name of the cluster, the same on all its nodes. Default mbus."`
@@ -168,6 +169,7 @@ func nodeError(err error) error {
 type addresses struct {
 	API      string   `json:"api,omitempty"`
 	Sidecar  string   `json:"sidecar,omitempty"`
+	Web      string   `json:"web,omitempty"`
 	Bus      string   `json:"bus"`
 	Cluster  string   `json:"cluster,omitempty"`
 	Store    string   `json:"store,omitempty"`
@@ -177,7 +179,7 @@ type addresses struct {
 // add puts in where the listeners are.
 func (a *addresses) add(fs faces) {
 	urls := fs.urls()
-	a.API, a.Sidecar = urls["api"], urls["sidecar"]
+	a.API, a.Sidecar, a.Web = urls["api"], urls["sidecar"], urls["web"]
 }
 
 // nodeRun is a node from its connections on.
@@ -217,7 +219,7 @@ func (n *nodeRun) tryNext() string {
 // text is the five lines that a person reads.
 func (n *nodeRun) text() string {
 	return strings.Join([]string{
-		"mbus node is ready, ctrl-C stops it",
+		"  dashboard " + cmp.Or(n.addresses.Web, "none"),
 		"  api       " + cmp.Or(n.addresses.API, "none"),
 		"  bus       " + n.addresses.Bus,
 		"  store     " + cmp.Or(n.addresses.Store, "none"),
