@@ -18,7 +18,10 @@ import (
 //go:embed app
 var embedded embed.FS
 
-const shellFile = "shell.html"
+const (
+	shellFile  = "shell.html"
+	assetsPath = "/-/a/"
+)
 
 // assets are the files of the app. The embedded ones are below one hash of them
 // all, so that modules import each other relatively and everything is kept for
@@ -123,7 +126,7 @@ func (a *assets) template() (*template.Template, error) {
 }
 
 // base is the path below which the files are.
-func (a *assets) base() string { return "/-/a/" + a.hash }
+func (a *assets) base() string { return assetsPath + a.hash }
 
 func (a *assets) get(name string) (asset, bool) {
 	if a.disk == nil {

@@ -50,6 +50,7 @@ type collector struct {
 	t        *table
 	looks    uint64
 	looked   time.Time
+	changes  uint64 // of the View, as of the last look
 	asked    time.Time // when answers came last
 	pace     time.Duration
 	failure  string
@@ -86,7 +87,8 @@ func (c *collector) touch() {
 	c.touched.Store(now.UnixNano())
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now.Sub(c.looked) > lookEvery+calm && c.bus.View() != nil && c.bus.Conn.Connected() {
+	view := c.bus.View()
+	if view != nil && c.bus.Conn.Connected() && (now.Sub(c.looked) > lookEvery+calm || view.Stats().Changes != c.changes) {
 		c.look(now)
 		poke(c.stir)
 	}
@@ -175,6 +177,7 @@ func (c *collector) look(now time.Time) {
 	before := c.looked
 	c.looks++
 	c.looked = now
+	c.changes = view.Stats().Changes
 	c.t.look(view, c.looks, now)
 	c.t.sum(now)
 	if now.Unix() != before.Unix() {

@@ -27,7 +27,6 @@ func (w *Web) serveLive(rw http.ResponseWriter, r *http.Request) {
 	if last == "" {
 		last = r.URL.Query().Get("last")
 	}
-	w.collect.touch()
 	c, err := w.live.join(wishes, last)
 	if err != nil {
 		gateway.WriteError(rw, r, Service, err)
@@ -85,7 +84,6 @@ func (w *Web) changeLive(rw http.ResponseWriter, r *http.Request) {
 		gateway.WriteError(rw, r, Service, err)
 		return
 	}
-	w.collect.touch()
 	rw.WriteHeader(http.StatusNoContent)
 }
 

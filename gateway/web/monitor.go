@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -33,10 +32,8 @@ type monitor struct {
 	conn   *bus.Conn
 	system *bus.Conn
 
-	mu      sync.Mutex
-	asked   map[string]asked
-	hidden  string
-	blocked time.Time
+	turn  chan struct{} // holds one who asks
+	asked map[string]asked
 }
 
 // asked are the answers of all brokers to one question.
@@ -47,7 +44,7 @@ type asked struct {
 }
 
 func newMonitor(conn, system *bus.Conn) *monitor {
-	return &monitor{conn: conn, system: system, asked: make(map[string]asked)}
+	return &monitor{conn: conn, system: system, turn: make(chan struct{}, 1), asked: make(map[string]asked)}
 }
 
 // ask asks all brokers, or takes what they have answered a moment ago.
@@ -57,8 +54,12 @@ func (m *monitor) ask(ctx context.Context, what string, options any, fresh time.
 		return nil, bus.AsError(err)
 	}
 	key := what + string(body)
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	select {
+	case m.turn <- struct{}{}:
+		defer func() { <-m.turn }()
+	case <-ctx.Done():
+		return nil, bus.AsError(context.Cause(ctx))
+	}
 	if a, ok := m.asked[key]; ok && time.Since(a.at) < fresh {
 		return a.answers, a.err
 	}

@@ -49,7 +49,6 @@ type boot struct {
 
 // serve answers with a page.
 func (w *Web) serve(rw http.ResponseWriter, r *http.Request, make func(*http.Request) (*page, error)) {
-	w.collect.touch()
 	p, err := make(r)
 	if err != nil {
 		w.fail(rw, r, err)

@@ -187,7 +187,6 @@ const firstRun = `No services yet. Each of these starts one:
 
 // serveIndex names everything there is, for palettes and pickers.
 func (w *Web) serveIndex(rw http.ResponseWriter, r *http.Request) {
-	w.collect.touch()
 	writeJSON(rw, r, http.StatusOK, w.collect.index())
 }
 

@@ -132,6 +132,9 @@ func (w *Web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		w.apps.serveHost(rw, r, alias)
 		return
 	}
+	if !strings.HasPrefix(r.URL.Path, assetsPath) {
+		w.collect.touch()
+	}
 	w.mux.ServeHTTP(rw, r)
 }
 
