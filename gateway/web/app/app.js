@@ -8,7 +8,7 @@
 //   vendor/ npm files, unchanged; VENDOR.json says which
 import {html, render, view, signal, effect, untracked, later} from "./ui/view.js";
 import {boot, page, path, params, here, onArrive, go, setParams, nextTheme, prefs, copy, tell, say, param} from "./ui/state.js";
-import {connect, listen, pause} from "./ui/live.js";
+import {connect, listen, pause, resync} from "./ui/live.js";
 import * as services from "./ui/services.js";
 import {Shell, dialog, shown} from "./ui/shell.js";
 import {Empty, Failed} from "./ui/bits.js";
@@ -54,7 +54,7 @@ effect(() => {
   const topics = untracked(() => m?.topics?.() ?? []), key = topics.join();
   if (key === undo.key) return;
   for (const f of undo) f();
-  undo = topics.map(t => listen(t, (kind, data) => shown.value?.on?.(kind, data)));
+  undo = topics.map(t => listen(t, (kind, data) => { if (kind === "resync") resync(); else shown.value?.on?.(kind, data); }, untracked(() => m.seq?.())));
   undo.key = key;
 });
 

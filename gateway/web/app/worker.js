@@ -8,6 +8,7 @@ export class Hub {
   constructor(url) {
     this.url = url; this.ports = new Map(); this.source = null; this.id = "";
     this.state = {state: "connecting", since: Date.now()}; this.retry = 0; this.wait = 1000;
+    this.replay = new Map(); // topic → from which number on a tab still needs it
     setInterval(() => this.sweep(), 15000);
   }
 
@@ -17,6 +18,7 @@ export class Hub {
     else {
       const had = this.ports.get(port);
       this.ports.set(port, {topics: message.topics ?? had?.topics ?? [], asleep: message.asleep ?? false, heard: Date.now()});
+      for (const [t, seq] of Object.entries(message.from ?? {})) this.replay.set(t, Math.min(seq, this.replay.get(t) ?? seq));
       if (!had || had.asleep) port.postMessage({state: this.state});
     }
     this.sync();
@@ -38,13 +40,20 @@ export class Hub {
     const awake = [...this.ports.values()].some(p => !p.asleep);
     if (!awake) { this.close(); return; }
     if (!this.source) { if (!this.retry) this.open(topics, key); return; }
-    if (key !== this.key && this.id) this.change(topics, key);
+    if ((key !== this.key || this.replay.size) && this.id) this.change(topics, key);
+  }
+
+  /** Topics as the server takes them: services@12 is from 12 on. */
+  asked(topics) {
+    const all = topics.map(t => this.replay.has(t) ? `${t}@${this.replay.get(t)}` : t);
+    this.replay.clear();
+    return all;
   }
 
   open(topics, key) {
     this.key = key;
     this.id = "";
-    const es = this.source = new EventSource(this.url + "?topics=" + topics.map(encodeURIComponent).join(","));
+    const es = this.source = new EventSource(this.url + "?topics=" + this.asked(topics).map(encodeURIComponent).join(","));
     es.onopen = () => { this.wait = 1000; this.tell("live"); };
     es.onerror = () => {
       this.tell("reconnecting");
@@ -61,7 +70,7 @@ export class Hub {
   async change(topics, key) {
     this.key = key;
     try {
-      const answer = await fetch(this.url, {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({id: this.id, topics})});
+      const answer = await fetch(this.url, {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({id: this.id, topics: this.asked(topics)})});
       if (!answer.ok) throw new Error(answer.status);
     } catch {
       this.close();
@@ -72,11 +81,11 @@ export class Hub {
   pass(kind, text) {
     if (kind === "hello") {
       this.id = JSON.parse(text).id;
-      if (this.wanted().join() !== this.key) this.sync();
+      if (this.wanted().join() !== this.key || this.replay.size) this.sync();
     }
     const topic = kind === "hello" || kind === "link" ? "" : /"topic":"((?:[^"\\]|\\.)*)"/.exec(text)?.[1] ?? "";
     for (const [port, p] of this.ports) {
-      if (!p.asleep && (!topic || p.topics.includes(topic) || kind === "resync")) port.postMessage({kind, topic, text});
+      if (!p.asleep && (!topic || p.topics.includes(topic))) port.postMessage({kind, topic, text});
     }
   }
 

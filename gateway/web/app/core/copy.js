@@ -3,14 +3,14 @@
 /** Quotes for a POSIX shell. */
 export const quote = s => /^[A-Za-z0-9_./:=@%+,-]+$/.test(s) ? s : "'" + s.replaceAll("'", "'\\''") + "'";
 
-/** A call as {mbus, curl, go}. api is the address of the dashboard. */
-export function callAs({service, method, request, node, timeout, headers = [], stream}, origin) {
+/** A call as {mbus, curl, go}. url is where the broker is, origin the dashboard. */
+export function callAs({service, method, request, node, timeout, headers = [], stream, url}, origin) {
   const compact = squeeze(request);
   const flags = (node ? " --node " + quote(node) : "") + (timeout && timeout !== 5000 ? ` --timeout ${timeout}ms` : "") +
     headers.map(([k, v]) => " -H " + quote(`${k}: ${v}`)).join("");
   const empty = compact === "{}" || compact === "";
   return {
-    mbus: `mbus ${stream ? "stream" : "query"}${flags} ${quote(service)} ${quote(method)}${empty ? "" : " " + quote(compact)}`,
+    mbus: `mbus ${url && !/\/\/(127\.0\.0\.1|localhost):4222\/?$/.test(url) ? `--url ${quote(url)} ` : ""}${stream ? "stream" : "query"}${flags} ${quote(service)} ${quote(method)}${empty ? "" : " " + quote(compact)}`,
     curl: `curl -H 'Content-Type: application/json'${stream ? " -N" : ""}${headers.map(([k, v]) => " -H " + quote(`${k}: ${v}`)).join("")} ` +
       (stream ? `${origin}/-/stream -d ` : `${origin}/rpc -d `) +
       quote(`{"service":${JSON.stringify(service)},"method":${JSON.stringify(method)}` + (node ? `,"${stream ? "node" : "address"}":${JSON.stringify(node)}` : "") + `,"request":${compact || "{}"}}`),

@@ -63,6 +63,9 @@ export function nameParts(name) {
   return [name.slice(0, i), name.slice(i)];
 }
 
+/** The end of a dotted name: its last two parts, which tell more than one. */
+export const tail = name => name.split(".").slice(-2).join(".");
+
 /** An instance id as people see it, cut to what tells it apart. */
 export function shortID(id, service) {
   const own = service && id.startsWith(service + "-") ? id.slice(service.length + 1) : id;

@@ -62,9 +62,9 @@ const Ask = view((_, self) => {
 
 const Subjects = view(({d}) => {
   const all = d.subjects ?? [];
-  return html`<nav class="subjects" aria-label="Subjects"><div class="bar"><h3>Subjects</h3><button type="button" class="linkish" onClick=${() => reload(true)}>Look again</button></div>
+  return html`<nav class="subjects" aria-label="Subjects"><div class="bar"><h2>Subjects</h2><button type="button" class="linkish" onClick=${() => reload(true)}>Look again</button></div>
     ${all.length ? html`<ul class="stree">${subjectTree(all).map(n => html`<${Subject} key=${n.path} n=${n} at=${d.subject} depth=${0}/>`)}</ul>` : html`<p class="quiet">No subjects are known yet. Publish one below, or subscribe: <code>mbus subscribe user.created</code></p>`}
-    ${d.more > 0 && html`<p class="quiet">${count(d.more)} more are not shown.</p>`}${d.hidden && html`<p class="quiet">${d.hidden}</p>`}</nav>`;
+    ${d.more > 0 && html`<p class="quiet">${count(d.more)} more are not shown.</p>`}${d.hidden && html`<p class="quiet">Not shown: ${d.hidden}.</p>`}</nav>`;
 });
 const Subject = view(({n, at, depth}) => {
   const shut = closed.value.has(n.path), kids = n.kids.length > 0;
@@ -105,13 +105,13 @@ const Tail = view(({d}, self) => {
 
 const Event = view((_, self) => {
   const s = self.local(() => ({as: signal("")})), e = chosen.value;
-  if (!e) return html`<section class="event"><h3>Event</h3><p class="quiet">Choose one in the list to see its data and headers.</p></section>`;
+  if (!e) return html`<section class="event"><h2>Event</h2><p class="quiet">Choose one in the list to see its data and headers.</p></section>`;
   let json;
   if (e.encoding === "text") try { json = pretty(JSON.parse(e.data)); } catch { /* text it is */ }
   const forms = e.encoding === "text" ? [...json !== undefined ? [["json", "JSON"]] : [], ["text", "Text"], ["hex", "Hex"]] : [["hex", "Hex"], ["base64", "Base64"]];
   const as = forms.some(([k]) => k === s.as.value) ? s.as.value : forms[0][0];
   const text = as === "json" ? json : as === "hex" ? hex(e.encoding === "text" ? btoa(String.fromCharCode(...new TextEncoder().encode(e.data.slice(0, 4096)))) : e.data) : e.data;
-  return html`<section class="event" aria-label="Event"><div class="bar"><h3>Event</h3><${Choice} label="Show as" value=${as} options=${forms} on=${v => { s.as.value = v; }}/><button type="button" class="linkish" onClick=${() => { topic.value = e.subject; if (e.encoding === "text") body.value = e.data; ask(); }}>Use as draft</button></div>
+  return html`<section class="event" aria-label="Event"><div class="bar"><h2>Event</h2><${Choice} label="Show as" value=${as} options=${forms} on=${v => { s.as.value = v; }}/><button type="button" class="linkish" onClick=${() => { topic.value = e.subject; if (e.encoding === "text") body.value = e.data; ask(); }}>Use as draft</button></div>
     <p class="quiet mono"><${Clock} at=${e.at} fine=${true}/> · ${e.subject} · ${bytes(e.size)}${e.cut ? ", cut" : ""}${e.content_type ? " · " + e.content_type : ""}</p><pre tabindex="0">${text}</pre>
     ${Object.keys(e.headers ?? {}).length > 0 && html`<details><summary>Headers (${Object.keys(e.headers).length})</summary><pre tabindex="0">${Object.entries(e.headers).map(([k, v]) => `${k}: ${[].concat(v).join(", ")}`).join("\n")}</pre></details>`}</section>`;
 });
@@ -120,7 +120,7 @@ const quoted = s => /^[A-Za-z0-9_./:=@%+,-]+$/.test(s) ? s : "'" + s.replaceAll(
 const Publish = view(() => {
   const n = listeners.value, r = sent.value;
   return html`<form class="publish" aria-label="Publish" onSubmit=${e => { e.preventDefault(); publish(); }} onKeyDown=${e => { if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) { e.preventDefault(); publish(); } }}>
-    <h3>Publish</h3><label class="lab" for="p-topic"><span class="lab-t">Topic</span><span class="quiet">${n ? n.known ? `${plural(n.subscribers, "subscriber")} will receive it` : "who subscribes is not known" : ""}</span></label>
+    <h2>Publish</h2><label class="lab" for="p-topic"><span class="lab-t">Topic</span><span class="quiet">${n ? n.known ? `${plural(n.subscribers, "subscriber")} will receive it` : "who subscribes is not known" : ""}</span></label>
     <input id="p-topic" class="field mono" autocomplete="off" spellcheck="false" placeholder="user.created" value=${topic.value} onInput=${e => { topic.value = e.target.value; ask(); }}/>
     <label class="lab" for="p-body"><span class="lab-t">Data</span><span class="quiet">sent byte for byte</span></label><textarea id="p-body" rows="4" spellcheck="false" value=${body.value} onInput=${e => { body.value = e.target.value; }}></textarea>
     <div class="row"><button class="btn pri" data-test="publish">Publish event</button><span class="quiet"><kbd>Ctrl</kbd> <kbd>Enter</kbd></span></div>

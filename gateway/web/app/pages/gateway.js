@@ -22,14 +22,17 @@ async function test() {
 
 const columns = [
   {key: "methods", title: "Method", width: "92px", class: "mono", cell: r => (r.methods ?? []).join(" ") || "any"},
-  {key: "path", title: "Path", width: "minmax(120px,1.2fr)", class: "mono", cell: r => html`<span class="cut" title=${r.path}>${(r.hosts?.length ? r.hosts.join(",") : "") + r.path}</span>`},
+  {key: "path", title: "Path", width: "minmax(120px,1.2fr)", class: "mono", cell: r => html`<${Path} r=${r}/>`},
   {key: "service", title: "Service and endpoint", width: "minmax(120px,1.4fr)", min: 560, class: "mono", cell: r => html`<a class="cut" tabindex="-1" href=${queryURL(r.service, r.method)} title=${`${r.service} ${r.method}`}>${r.service} <b>${r.method}</b></a>`},
   {key: "source", title: "From", width: "72px", min: 820, cell: r => r.source},
   {key: "rps", title: "Req/s", width: "72px", min: 480, num: true, cell: r => rate(r.rps)},
   {key: "p99_ms", title: "p99 ms", width: "72px", min: 700, num: true, cell: r => ms(r.p99_ms)},
   {key: "errors_per_s", title: "Errors/s", width: "80px", min: 700, num: true, cell: r => rate(r.errors_per_s)},
-  {key: "curl", title: "", width: "72px", fixed: true, cell: r => r.curl ? html`<button type="button" tabindex="-1" class="linkish" onClick=${() => copy(r.curl, "curl copied.")}>curl<span class="vh"> for ${r.path}</span></button>` : ""},
+  {key: "curl", title: "Copy", width: "72px", fixed: true, cell: r => r.curl ? html`<button type="button" tabindex="-1" class="linkish" onClick=${() => copy(r.curl, "curl copied.")}>curl<span class="vh"> for ${r.path}</span></button>` : ""},
 ];
+
+/** A path whose end is never cut. */
+const Path = ({r}) => { const p = (r.hosts?.length ? r.hosts.join(",") : "") + r.path, i = p.lastIndexOf("/") + 1; return html`<span class="n" title=${p}><em>${p.slice(0, i)}</em><b>${p.slice(i)}</b></span>`; };
 
 const Gateway = view(() => {
   const d = data.value;

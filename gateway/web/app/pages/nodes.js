@@ -53,7 +53,7 @@ const Nodes = view(() => {
 });
 
 export default {
-  title: () => "Nodes", view: Nodes, load, on, topics: () => ["nodes"],
+  title: () => "Nodes", view: Nodes, load, on, topics: () => ["nodes"], seq: () => state.seq,
   toggle: () => setParams({view: param("view") === "tiles" ? "" : "tiles"}),
   bar: () => ({label: "Filter nodes", placeholder: "Filter, e.g. greeter is:suspect", problems: problems.value, complete: q => complete(q, nodeFields)}),
 };

@@ -1,6 +1,7 @@
 // The page Query: a call as a form and as JSON, streams, history.
 import {html, view, signal, computed, untracked} from "../ui/view.js";
 import {page, param, params, setParams, go, postJSON, prefs, tell, copy, here} from "../ui/state.js";
+import {bus} from "../ui/live.js";
 import {index} from "../ui/palette.js";
 import {Picker} from "../ui/picker.js";
 import {SchemaForm} from "../ui/schemaform.js";
@@ -111,7 +112,7 @@ const Query = view((_, self) => {
       <section aria-label="Response">${!stream && html`<div role="status" aria-live="polite">${busy.value ? html`<p class="quiet">Waiting for an answer${runs.value ? `: ${runs.value.n} of ${runs.value.of}` : ""}</p>` : answer.value ? html`<${Answer} answer=${answer.value}/>` : html`<div class="lab"><span class="lab-t">Response</span></div><p class="quiet">Not sent yet. What the endpoint answers:</p><${Schema} schema=${e?.response}/>`}</div>
         ${runs.value && html`<p class="mono runs">${runs.value.n} calls, ${runs.value.good} good · p50 ${ms(runs.value.p50)} ms · p99 ${ms(runs.value.p99)} ms · max ${ms(runs.value.max)} ms</p>`}`}
         ${stream && html`<div class="lab"><span class="lab-t">Messages of the service</span></div><${Schema} schema=${e?.response}/>`}
-        <${Commands} commands=${callAs({service: d.service, method: d.method, request: jsonError(text.value) ? "{}" : text.value, node: node.value, timeout: timeout.value, headers: headers.value.filter(([k]) => k), stream}, location.origin)}/></section></div>`}
+        <${Commands} commands=${callAs({service: d.service, method: d.method, request: jsonError(text.value) ? "{}" : text.value, node: node.value, timeout: timeout.value, headers: headers.value.filter(([k]) => k), stream, url: bus.value?.url}, location.origin)}/></section></div>`}
     <${History}/></div>`;
 });
 
@@ -139,7 +140,7 @@ const Headers = view(() => {
 
 const History = view(() => {
   const all = prefs.calls.value, c = compared.value, current = answer.value;
-  return html`<section class="hist" aria-label="History"><div class="bar"><h3>History</h3><label class="check"><input type="checkbox" checked=${prefs.history.value} onChange=${e => { prefs.history.value = e.target.checked; if (!e.target.checked) prefs.calls.value = []; }}/> Keep it in this browser</label>${all.length > 0 && html`<button type="button" class="linkish" onClick=${() => { prefs.calls.value = []; }}>Clear</button>`}</div>
+  return html`<section class="hist" aria-label="History"><div class="bar"><h2>History</h2><label class="check"><input type="checkbox" checked=${prefs.history.value} onChange=${e => { prefs.history.value = e.target.checked; if (!e.target.checked) prefs.calls.value = []; }}/> Keep it in this browser</label>${all.length > 0 && html`<button type="button" class="linkish" onClick=${() => { prefs.calls.value = []; }}>Clear</button>`}</div>
     ${!all.length ? html`<p class="quiet">Calls made here are listed, to send again or to compare.</p>` : html`<ul>${all.slice(0, 100).map(h => html`<li key=${h.at}><span class="quiet mono">${clock(h.at)}</span><span class=${"mono code-n " + (h.ok ? "okn" : "badn")}>${h.ok ? h.status || "ok" : h.status || "fail"}</span><span class="mono cut"><b>${h.method}</b> <span class="quiet">${h.service}</span> ${h.request.replace(/\s+/g, " ").slice(0, 160)}</span><span class="quiet mono num">${ms(h.ms)} ms</span>
       <span class="acts"><button type="button" class="linkish" onClick=${() => replay(h)}>Replay<span class="vh"> ${h.method} of ${clock(h.at)}</span></button>${current?.ok && h.ok && h.method === data.value.method && html`<button type="button" class="linkish" onClick=${() => { compared.value = h; }}>Diff<span class="vh"> with ${clock(h.at)}</span></button>`}</span></li>`)}</ul>`}
     ${c && current?.ok && html`<div class="lab"><span class="lab-t">Response of ${clock(c.at)} beside this one</span><button type="button" class="linkish" onClick=${() => { compared.value = null; }}>Close</button></div><pre class="diff" tabindex="0">${diff(c.answer, current.text ?? pretty(current.body) ?? "").map(([k, l], i) => html`<span key=${i} class=${k === "+" ? "add" : k === "-" ? "del" : ""}>${k} ${l}\n</span>`)}</pre>`}</section>`;

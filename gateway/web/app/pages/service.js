@@ -74,7 +74,7 @@ const Side = view(({d, name}) => html`<aside class="side" aria-label="About the 
 
 const Neighbours = ({d, name}) => {
   const of = (edges, key) => edges?.length ? html`<ul class="plain-list">${edges.slice(0, 8).map(e => html`<li key=${e[key]}>${e[key] === "?" ? html`<span class="quiet">unknown callers</span>` : html`<a class="mono cut" href=${serviceURL(e[key])}>${e[key]}</a>`}<span class="quiet">${e.rps == null ? "" : rate(e.rps) + "/s"}</span></li>`)}</ul>` : html`<p class="quiet">none seen</p>`;
-  return html`<div class="two tight"><section><h4>Called by</h4>${of(d.callers, "from")}</section><section><h4>Calls</h4>${of(d.callees, "to")}</section></div>`;
+  return html`<div><section><h4>Called by</h4>${of(d.callers, "from")}</section><section><h4>Calls</h4>${of(d.callees, "to")}</section></div>`;
 };
 
 const RANGES = [["5m", "5 min"], ["15m", "15 min"], ["60m", "60 min"]];

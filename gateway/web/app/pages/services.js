@@ -14,14 +14,14 @@ const Inspector = later(() => import("../ui/inspector.js").then(m => m.Inspector
 const FirstRun = later(() => import("../ui/firstrun.js").then(m => m.FirstRun));
 
 const columns = [
-  {key: "health", title: "Health", width: "104px", cell: r => html`<${Health} h=${r.health}/>`},
+  {key: "health", title: "Health", width: "98px", cell: r => html`<${Health} h=${r.health}/>`},
   {key: "name", title: "Service", width: "minmax(140px,1fr)", cell: r => html`<a href=${serviceURL(r.name)} tabindex="-1"><${Name} n=${r.name}/></a>`},
-  {key: "version", title: "Version", width: "96px", min: 760, class: "mono", cell: r => versionsText(r.versions)},
-  {key: "instances", title: "Nodes", width: "72px", min: 520, num: true, first: -1, cell: r => count(r.instances)},
-  {key: "rps", title: "Req/s", width: "80px", num: true, first: -1, cell: r => rate(r.rps)},
-  {key: "p99_ms", title: "p99 ms", width: "80px", min: 400, num: true, first: -1, cell: r => ms(r.p99_ms)},
-  {key: "error_percent", title: "Errors %", width: "88px", min: 640, num: true, first: -1, cell: r => percent(r.error_percent)},
-  {key: "spark", title: "Last 40 s", width: "116px", min: 860, fixed: true, cell: r => html`<${Spark} values=${r.spark}/>`},
+  {key: "version", title: "Version", width: "84px", min: 640, class: "mono", cell: r => versionsText(r.versions)},
+  {key: "instances", title: "Nodes", width: "66px", min: 520, num: true, first: -1, cell: r => count(r.instances)},
+  {key: "rps", title: "Req/s", width: "74px", num: true, first: -1, cell: r => rate(r.rps)},
+  {key: "p99_ms", title: "p99 ms", width: "74px", min: 400, num: true, first: -1, cell: r => ms(r.p99_ms)},
+  {key: "error_percent", title: "Errors %", width: "84px", min: 560, num: true, first: -1, cell: r => percent(r.error_percent)},
+  {key: "spark", title: "Last 40 s", width: "116px", min: 820, fixed: true, cell: r => html`<${Spark} values=${r.spark}/>`},
 ];
 
 let order = []; // what the grid shows, held while the pointer is over it

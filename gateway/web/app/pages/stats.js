@@ -55,11 +55,11 @@ const Stats = view(() => {
       <${Lines} label="Latency" t=${d.t} lines=${[line("p50", x.p50_ms, "--c1", ms, " ms"), line("p99", x.p99_ms, "--c2", ms, " ms", true)]}/>
       <${Lines} label="Errors" t=${d.t} lines=${[line("errors/s", x.errors_per_s, "--bad", rate)]}/>
       <${Lines} label="In flight" t=${d.t} lines=${[line("in flight", x.in_flight, "--c1", count)]}/></div>
-    <h3>Busiest services</h3>
-    ${top.length ? html`<div class="charts small">${top.map(s => html`<section key=${s.name}><h4><a href=${serviceURL(s.name, "stats")}><${Name} n=${s.name}/></a></h4><${Lines} label=${s.name} t=${d.t} height=${92} lines=${[line("req/s", s.rps, "--c1", rate), {...line("p99", s.p99_ms, "--c2", ms, " ms", true), scale: "ms"}]}/></section>`)}
-      ${d.rest && html`<section key="rest"><h4>all others</h4><${Lines} label="All other services" t=${d.t} height=${92} lines=${[line("req/s", d.rest.rps, "--c1", rate), {...line("p99", d.rest.p99_ms, "--c2", ms, " ms", true), scale: "ms"}]}/></section>`}</div>` : html`<p class="quiet">No requests in this time.</p>`}
-    ${d.marks?.length > 0 && html`<h3>Changes</h3><ul class="plain-list">${d.marks.slice(-20).reverse().map((m, i) => html`<li key=${i}><span class="mono quiet">${clock(m.at)}</span><a class="mono" href=${serviceURL(m.service)}>${m.service}</a><span>${m.text}</span></li>`)}</ul>`}
-    <h3>This process</h3><dl class="figs small"><${Figure} name="Up" value=${typeof p.uptime === "number" ? span(p.uptime * 1000) : p.uptime ?? "–"}/><${Figure} name="Memory" value=${typeof p.memory === "number" ? bytes(p.memory) : p.memory ?? "–"}/><${Figure} name="Goroutines" value=${p.threads ?? "–"}/><${Figure} name="GC" value=${p.gc ?? "–"}/><${Figure} name="History" value=${bytes(d.bytes)}/></dl>
+    <h2>Busiest services</h2>
+    ${top.length ? html`<div class="charts small">${top.map(s => html`<section key=${s.name}><h3><a href=${serviceURL(s.name, "stats")}><${Name} n=${s.name}/></a></h3><${Lines} label=${s.name} t=${d.t} height=${92} lines=${[line("req/s", s.rps, "--c1", rate), {...line("p99", s.p99_ms, "--c2", ms, " ms", true), scale: "ms"}]}/></section>`)}
+      ${d.rest && html`<section key="rest"><h3>all others</h3><${Lines} label="All other services" t=${d.t} height=${92} lines=${[line("req/s", d.rest.rps, "--c1", rate), {...line("p99", d.rest.p99_ms, "--c2", ms, " ms", true), scale: "ms"}]}/></section>`}</div>` : html`<p class="quiet">No requests in this time.</p>`}
+    ${d.marks?.length > 0 && html`<h2>Changes</h2><ul class="plain-list">${d.marks.slice(-20).reverse().map((m, i) => html`<li key=${i}><span class="mono quiet">${clock(m.at)}</span><a class="mono" href=${serviceURL(m.service)}>${m.service}</a><span>${m.text}</span></li>`)}</ul>`}
+    <h2>This process</h2><dl class="figs small"><${Figure} name="Up" value=${typeof p.uptime === "number" ? span(p.uptime * 1000) : p.uptime ?? "–"}/><${Figure} name="Memory" value=${typeof p.memory === "number" ? bytes(p.memory) : p.memory ?? "–"}/><${Figure} name="Goroutines" value=${p.threads ?? "–"}/><${Figure} name="GC pauses" value=${typeof p.gc === "number" ? ms(p.gc / 1e6) : p.gc ?? "–"} unit=${typeof p.gc === "number" ? " ms" : ""}/><${Figure} name="History" value=${bytes(d.bytes)}/></dl>
     <p class="quiet">${d.kept}</p></div>`;
 });
 

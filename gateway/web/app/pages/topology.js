@@ -8,7 +8,7 @@ import {Choice, Health, Name, Glyph, Empty} from "../ui/bits.js";
 import {Picker} from "../ui/picker.js";
 import {visible, shapeOf} from "../core/graph.js";
 import {rank} from "../core/filter.js";
-import {rate, count, percent, span, nameParts} from "../core/format.js";
+import {rate, count, span, nameParts, tail} from "../core/format.js";
 import {serviceURL} from "../core/routes.js";
 
 const data = signal(null), drawn = signal(null), failed = signal("");
@@ -29,7 +29,8 @@ const view_ = computed(() => {
   return visible(d.nodes, d.edges, {focus: param("focus"), depth: Number(param("depth") || 1), hide: hidden(), rank});
 });
 
-const W = 176, H = 34;
+const W = 196, H = 34;
+const cutTo = (text, n) => text.length > n ? "…" + text.slice(-n + 1) : text;
 function arrange(v, dir) {
   const key = dir + shapeOf(v.nodes, v.edges);
   if (key === last) return;
@@ -43,7 +44,7 @@ function arrange(v, dir) {
       drawn.value = {width: m.width, height: m.height, at: new Map(m.nodes.map(([n, x, y]) => [n, [x, y]])), points: new Map(m.edges.map(([a, b, p]) => [a + "\n" + b, p]))};
     };
   }
-  worker.postMessage({id: ++asked, dir, nodes: v.nodes.map(n => ({name: n.name, w: W, h: H})), edges: v.edges.map(e => ({from: e.from, to: e.to}))});
+  worker.postMessage({id: ++asked, dir, across: Math.max(320, (document.getElementById("main")?.clientWidth ?? 900) - 40), nodes: v.nodes.map(n => ({name: n.name, w: W, h: H})), edges: v.edges.map(e => ({from: e.from, to: e.to}))});
 }
 
 const Topology = view((_, self) => {
@@ -64,7 +65,7 @@ const Topology = view((_, self) => {
 });
 
 /** Names to begin with when there are too many and all are well. */
-const Foci = ({d}) => html`<div class="page"><h3>Busiest</h3><ul class="plain-list">${[...d.nodes].sort((a, b) => (b.rps ?? 0) - (a.rps ?? 0)).slice(0, 12).map(n => html`<li key=${n.name}><${Health} h=${n.health}/><a class="mono" href=${"/topology?focus=" + encodeURIComponent(n.name)}>${n.name}</a><span class="quiet">${rate(n.rps)}/s</span></li>`)}</ul></div>`;
+const Foci = ({d}) => html`<div class="page"><h2>Busiest</h2><ul class="plain-list">${[...d.nodes].sort((a, b) => (b.rps ?? 0) - (a.rps ?? 0)).slice(0, 12).map(n => html`<li key=${n.name}><${Health} h=${n.health}/><a class="mono" href=${"/topology?focus=" + encodeURIComponent(n.name)}>${n.name}</a><span class="quiet">${rate(n.rps)}/s</span></li>`)}</ul></div>`;
 
 const Graph = view(({v, focus}) => {
   const g = drawn.value;
@@ -81,9 +82,9 @@ const Graph = view(({v, focus}) => {
   return html`<div class="graph" tabindex="-1" role="group" aria-label=${`Topology: ${v.nodes.length} services, ${v.edges.length} connections. Arrow keys follow connections.`}><svg width=${g.width} height=${g.height} viewBox=${`0 0 ${g.width} ${g.height}`}>
     <defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 .5 8 4 0 7.5Z"/></marker></defs>
     ${v.edges.map(e => { const p = g.points.get(e.from + "\n" + e.to); return p && html`<path key=${e.from + ">" + e.to} class=${"edge" + (e.errors_per_s > 0 ? " err" : "") + (e.source === "broker" ? " seen" : "")} d=${curve(p)} stroke-width=${e.rps ? 1 + 5 * Math.sqrt(e.rps / most) : 1} marker-end="url(#arrow)"><title>${`${e.from} → ${e.to}: ${e.rps == null ? "the broker sees a subscription" : rate(e.rps) + "/s"}${e.errors_per_s ? `, ${rate(e.errors_per_s)} errors/s` : ""}`}</title></path>`; })}
-    ${v.nodes.map((n, i) => { const at = g.at.get(n.name); if (!at) return null; const [, short] = nameParts(n.name); const text = n.name === "?" ? "unknown callers" : n.group ? `${n.name} (${n.size})` : short; const href = n.group ? `/services?q=${encodeURIComponent("name:" + n.name.replace(/\*$/, ""))}` : n.name === "?" || n.kind === "client" ? "/bus" : n.name === focus ? serviceURL(n.name) : `/topology?focus=${encodeURIComponent(n.name)}`;
-    return html`<a key=${n.name} href=${href} class=${"gn " + n.health + (n.name === focus ? " focus" : "") + (n.kind !== "service" ? " other" : "")} data-n=${n.name} aria-label=${`${n.name}, ${n.health ?? n.kind}, ${rate(n.rps)} requests a second`} transform=${`translate(${at[0] - W / 2} ${at[1] - H / 2})`} onKeyDown=${e => keysOf(e, n.name)} onContextMenu=${e => { e.preventDefault(); setParams({hide: [...hidden(), n.name].join()}); }}>
-      <title>${n.name}</title><rect width=${W} height=${H} rx="6"/><svg x="10" y="12" width="10" height="10" class=${"st " + n.health}><${Glyph} h=${n.health}/></svg><text x="27" y="21">${text.length > 17 ? text.slice(0, 16) + "…" : text}</text><text class="r" x=${W - 8} y="21" text-anchor="end">${n.rps == null ? "" : rate(n.rps)}</text></a>`; })}
+    ${v.nodes.map((n, i) => { const at = g.at.get(n.name); if (!at) return null; const text = cutTo(n.name === "?" ? "unknown callers" : n.group ? `${n.name} (${n.size})` : n.kind === "topic" ? n.name.replace(/^topic /, "") : tail(n.name), 18), speed = n.rps == null ? "" : rate(n.rps); const href = n.group ? `/services?q=${encodeURIComponent("name:" + n.name.replace(/\*$/, ""))}` : n.name === "?" || n.kind === "client" ? "/bus" : n.kind === "topic" ? "/events?subject=" + encodeURIComponent(n.name.replace(/^topic /, "")) : n.name === focus ? serviceURL(n.name) : `/topology?focus=${encodeURIComponent(n.name)}`;
+    return html`<a key=${n.name} href=${href} class=${"gn " + n.health + (n.name === focus ? " focus" : "") + (n.kind !== "service" ? " other" : "")} data-n=${n.name} aria-label=${`${n.name} ${text} ${speed}${speed ? " requests a second" : ""}, ${n.health ?? n.kind}`} transform=${`translate(${at[0] - W / 2} ${at[1] - H / 2})`} onKeyDown=${e => keysOf(e, n.name)} onContextMenu=${e => { e.preventDefault(); setParams({hide: [...hidden(), n.name].join()}); }}>
+      <title>${n.name}</title>${" "}<rect width=${W} height=${H} rx="6"/><svg x="10" y="12" width="10" height="10" class=${"st " + n.health}><${Glyph} h=${n.health}/></svg><text x="27" y="21">${text}</text>${" "}<text class="r" x=${W - 8} y="21" text-anchor="end">${speed}</text></a>`; })}
   </svg></div><p class="hint">Width is requests a second; dashed is errors; dotted is what only the broker sees. A node leads to its neighbourhood, the focus to its page. ${v.left > 0 ? `${count(v.left)} are not drawn.` : ""}</p>`;
 });
 

@@ -1,6 +1,7 @@
 // A small call: a request, a button, and what came of it.
 import {html, view, signal} from "./view.js";
 import {postJSON} from "./state.js";
+import {bus} from "./live.js";
 import {Answer} from "./answer.js";
 import {Commands} from "./bits.js";
 import {JSONField} from "./jsonfield.js";
@@ -26,5 +27,5 @@ export const CallBox = view(({service, endpoint}, self) => {
     <${JSONField} id="ins-rq" label="Request JSON" value=${s.text.value} onInput=${v => { s.text.value = v; }} onSend=${send} rows=${5}/>
     <div class="row"><button class="btn pri" disabled=${s.busy.value} aria-disabled=${String(Boolean(bad))}>${s.busy.value ? "Sending" : "Send request"}</button><span class="quiet"><kbd>Ctrl</kbd> <kbd>Enter</kbd></span></div></form>
     <div role="status" aria-live="polite">${s.answer.value && html`<${Answer} answer=${s.answer.value} small=${true}/>`}</div>
-    ${s.answer.value && html`<${Commands} commands=${callAs({service, method: endpoint.name, request: bad ? "{}" : s.text.value}, location.origin)}/>`}`;
+    ${s.answer.value && html`<${Commands} commands=${callAs({service, method: endpoint.name, request: bad ? "{}" : s.text.value, url: bus.value?.url}, location.origin)}/>`}`;
 });

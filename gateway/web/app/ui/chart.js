@@ -75,13 +75,20 @@ function options(s, U) {
     width: s.el.clientWidth || 300, height: p.height ?? 96, padding: [8, p.lines.some(l => l.scale) ? 0 : 10, 0, 0], legend: {show: false},
     cursor: {y: false, points: {size: 5}, sync: p.group ? {key: p.group} : undefined, drag: {x: Boolean(p.onZoom), y: false, setScale: false}},
     scales, axes,
-    series: [{}, ...p.lines.map(l => ({label: l.name, scale: l.scale ?? "y", stroke: () => color(l.color), width: 1.5, dash: l.dash ? [4, 3] : undefined, points: {show: false}, spanGaps: false, fill: l.fill ? () => color(l.color) + "22" : undefined}))],
+    series: [{}, ...p.lines.map(l => ({label: l.name, scale: l.scale ?? "y", stroke: () => color(l.color), width: 1.5, dash: l.dash ? [4, 3] : undefined, points: {show: true, size: 4, width: 0, fill: () => color(l.color), filter: alone}, spanGaps: false, fill: l.fill ? () => color(l.color) + "22" : undefined}))],
     hooks: {
       setCursor: [u => { const i = u.cursor.left >= 0 ? u.cursor.idx : null; if (s.cursor.value !== i) s.cursor.value = i ?? null; }],
       setSelect: [u => { if (u.select.width > 4) s.props.onZoom?.(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")); u.setSelect({left: 0, width: 0, top: 0, height: 0}, false); }],
       draw: [u => marks(u, s.props.marks ?? [])],
     },
   };
+}
+
+/** A value between unknown ones has no line to be seen by, so it gets a point. */
+function alone(u, si) {
+  const v = u.data[si], out = [];
+  for (let i = 0; i < v.length; i++) if (v[i] != null && v[i - 1] == null && v[i + 1] == null) out.push(i);
+  return out;
 }
 
 function marks(u, all) {

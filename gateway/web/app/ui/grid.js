@@ -11,13 +11,13 @@ export const current = {grid: null};
  * props: label, rows, columns, id(row), href(row), sel (an id), onSelect(row),
  * onOpen(row), sort, dir, onSort(key), tick (changes when numbers do), empty,
  * stale. A column is {key, title, width, min, num, cell(row), first}: it is
- * left out where the grid is narrower than min.
+ * left out where the grid is narrower than min, or as wide as max.
  */
 export const Grid = view((props, self) => {
   const s = self.local(() => ({top: signal(0), box: signal({w: 1200, h: 600}), el: null, body: null, focus: signal(0), hover: signal(false)}));
   const {rows, columns, id, label} = props;
   const {w, h} = s.box.value, row = prefs.density.value;
-  const cols = columns.filter(c => !(c.min > w));
+  const cols = columns.filter(c => !(c.min > w) && !(c.max <= w));
   const {from, to} = windowOf(s.top.value, h, rows.length, row);
   const at = Math.min(s.focus.value, Math.max(0, rows.length - 1));
   s.props = props;
@@ -45,7 +45,7 @@ export const Grid = view((props, self) => {
   return html`<div class=${"grid" + (props.stale ? " old" : "")} role="grid" aria-label=${label} aria-rowcount=${rows.length + 1} aria-colcount=${cols.length} ref=${el => { s.el = el; }}
       onKeyDown=${e => keys(s, e)} onPointerEnter=${() => props.onHold?.(true)} onPointerLeave=${() => props.onHold?.(false)}>
     <div class="ghead" role="rowgroup"><div class="gr" role="row" aria-rowindex="1" style=${{gridTemplateColumns: template}}>${cols.map(c => html`<div key=${c.key} role="columnheader" class=${"gc " + (c.num ? "num" : "")} aria-sort=${props.onSort && !c.fixed ? props.sort === c.key ? (props.dir > 0 ? "ascending" : "descending") : "none" : null}>
-      ${props.onSort && !c.fixed ? html`<button type="button" onClick=${() => props.onSort(c.key, c.first)}>${c.title}<i aria-hidden="true">${props.sort === c.key ? (props.dir > 0 ? "↑" : "↓") : ""}</i></button>` : html`<span>${c.title}</span>`}</div>`)}</div></div>
+      ${props.onSort && !c.fixed ? html`<button type="button" onClick=${() => props.onSort(c.key, c.first)}>${c.title}${props.sort === c.key && html`<i aria-hidden="true">${props.dir > 0 ? "↑" : "↓"}</i>`}</button>` : html`<span>${c.title}</span>`}</div>`)}</div></div>
     <div class="gbody" role="rowgroup" style=${{height: rows.length * row + "px"}} ref=${el => { s.body = el; }}>
     ${rows.slice(from, to).map((r, i) => html`<${Row} key=${id(r)} r=${r} i=${from + i} top=${(from + i) * row} h=${row} cols=${cols} template=${template} tick=${props.tick} selected=${props.sel !== "" && id(r) === props.sel} tab=${from + i === at} s=${s}/>`)}
     </div>

@@ -34,17 +34,25 @@ const listeners = new Map(); // topic → Set of functions (kind, data)
 const held = new Held(600);
 let port = null, recent = 0;
 
+let from = {}; // topic → the number of its last delta that the page has
 function topics() { return [...listeners.keys()]; }
 function wake() {
   if (!port) return;
-  if (document.hidden) { link.value = {state: "sleeping", since: Date.now()}; port.postMessage({asleep: true}); } else port.postMessage({topics: topics()});
+  if (document.hidden) { link.value = {state: "sleeping", since: Date.now()}; port.postMessage({asleep: true}); } else {
+    port.postMessage({topics: topics(), from});
+    from = {};
+  }
 }
 
-/** Listens to a topic until the function that it returns is called. */
-export function listen(topic, f) {
+/**
+ * Listens to a topic until the function that it returns is called. With seq the
+ * deltas after that one come first, or resync.
+ */
+export function listen(topic, f, seq) {
   let set = listeners.get(topic);
   if (!set) listeners.set(topic, set = new Set());
   set.add(f);
+  if (seq) from[topic] = seq;
   if (port && set.size === 1) wake();
   return () => {
     set.delete(f);
@@ -54,7 +62,6 @@ export function listen(topic, f) {
 
 function deliver({kind, topic, text}) {
   const data = JSON.parse(text);
-  if (kind === "resync") { resync(); return; }
   for (const f of listeners.get(topic) ?? []) f(kind, data);
 }
 

@@ -5,7 +5,7 @@ import {stale} from "./live.js";
 import {Grid} from "./grid.js";
 import {Health, Name, Choice} from "./bits.js";
 import {compile, nodeFields, nodeWords, sorted} from "../core/filter.js";
-import {rate, ms, count, bytes, span, shortID, plural, none} from "../core/format.js";
+import {rate, ms, count, bytes, span, shortID, nameParts, plural, none} from "../core/format.js";
 import {nodeURL, serviceURL} from "../core/routes.js";
 
 /** A bar that empties as the time of the last beat runs out. */
@@ -17,7 +17,8 @@ const Beat = view(({n}) => {
 
 const columns = [
   {key: "health", title: "State", width: "104px", cell: n => html`<${Health} h=${n.state}/>`},
-  {key: "id", title: "Node", width: "minmax(110px,1fr)", cell: n => html`<a class="mono" href=${nodeURL(n.id)} tabindex="-1" title=${n.id}>${shortID(n.id, n.service)}</a>`},
+  {key: "id", title: "Node", width: "minmax(110px,1fr)", max: 480, cell: n => html`<a class="mono" href=${nodeURL(n.id)} tabindex="-1" title=${n.id}>${nameParts(n.service)[1]} <span class="quiet">…${n.id.slice(-4)}</span></a>`},
+  {key: "id", title: "Node", width: "minmax(110px,1fr)", min: 480, cell: n => html`<a class="mono" href=${nodeURL(n.id)} tabindex="-1" title=${n.id}>${shortID(n.id, n.service)}</a>`},
   {key: "service", title: "Service", width: "minmax(120px,1.4fr)", min: 480, cell: n => html`<a href=${serviceURL(n.service)} tabindex="-1"><${Name} n=${n.service}/></a>`},
   {key: "version", title: "Version", width: "84px", min: 720, class: "mono", cell: n => n.version || none},
   {key: "last_seen", title: "Heard", width: "112px", min: 400, first: -1, cell: n => html`<${Beat} n=${n}/>`},

@@ -57,17 +57,19 @@ async function rest() {
 }
 
 export function start() {
-  if (boot.page === "services" && boot.data?.rows) take(boot.data);
-  else setTimeout(rest, 50);
+  if (boot.page === "services" && boot.data?.rows) { take(boot.data); follow(); } else setTimeout(() => rest().then(follow), 50);
+}
+
+function follow() {
   listen("services", (kind, d) => {
-    if (!state.full && !rows.size) return;
+    if (kind === "resync") { if (page.value.name === "services") resync(); else rest(); return; }
     const what = applyServices(rows, state, d);
     if (what === "old") return;
     if (what === "stale") { if (page.value.name === "services") resync(); else rest(); return; }
     totals.value = d.totals ?? totals.value;
     push(series, Math.round(d.at / 1000), {rps: d.totals?.rps, p99_ms: d.totals?.p99_ms}, 180);
     if (what.names || what.health) shape.value++;
-    if (!document.hidden) tick.value++;
-  });
+    tick.value++;
+  }, state.seq);
 }
 export {paused};

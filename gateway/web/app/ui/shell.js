@@ -53,22 +53,32 @@ const Filter = view((_, self) => {
     ${bar.problems?.length ? html`<span id="find-bad" class="find-bad" role="status">${bar.problems[0]}</span>` : html`<kbd aria-hidden="true">/</kbd>`}</div>`;
 });
 
-/** One tick for each service, worst first; many share a tick. A tick leads to its service. */
+/**
+ * The Line: one tick for each service, worst first; many share a tick. Wide ticks
+ * are links. Where they are too narrow to be hit, the Line is one list whose
+ * arrow keys go from tick to tick.
+ */
 const Line = view((_, self) => {
-  const s = self.local(() => ({width: signal(1000), el: null}));
+  const s = self.local(() => ({width: signal(1000), at: signal(0), el: null}));
   self.after(() => {
     const r = new ResizeObserver(() => { s.width.value = s.el.clientWidth; });
     r.observe(s.el);
     return () => r.disconnect();
   }, []);
-  const list = worst.value, cap = Math.max(24, Math.min(240, Math.floor(s.width.value / 4)));
-  const ticks = strip(list, cap, rank), r = here.value;
+  const list = worst.value, room = s.width.value, cap = Math.max(24, Math.min(240, Math.floor(room / 4)));
+  const ticks = strip(list, cap, rank), r = here.value, links = ticks.length * 26 <= room;
   const subject = r?.page === "service" ? r.name : r?.page === "node" ? page.value.data?.node?.service : param("focus") || (r?.page === "query" ? r.name || param("service") : "") || param("service");
   const t = totals.value;
-  const words = t ? `${plural(t.services, "service")}: ${t.down} down, ${t.degraded} degraded, ${t.starting + t.stale} starting or stale, ${t.ok} ok` : "No numbers yet";
-  return html`<div class="lines" ref=${el => { s.el = el; }}><ol class=${"line" + (subject ? " subject" : "")} aria-label=${"The Line. " + words} tabindex="-1">${ticks.map((k, i) => html`<li key=${i}><a tabindex=${i === 0 ? 0 : -1} class=${k.health + (k.of === 1 && k.name === subject ? " on" : "")}
-      href=${k.of === 1 ? serviceURL(k.name) : "/services?q=" + encodeURIComponent(`is:${k.health}`)} aria-label=${`${k.name}: ${k.health}${k.of > 1 ? `, worst of ${k.of}` : ""}`} title=${`${k.name}: ${k.health}${k.of > 1 ? ` (worst of ${k.of}: ${k.first} … ${k.last})` : ""}`} onKeyDown=${lineKeys}></a></li>`)}</ol></div>`;
+  const words = "The Line. " + (t ? `${plural(t.services, "service")}: ${t.down} down, ${t.degraded} degraded, ${t.starting + t.stale} starting or stale, ${t.ok} ok` : "No numbers yet");
+  const of = k => `${k.name}: ${k.health}${k.of > 1 ? `, worst of ${k.of}` : ""}`, kind = k => "tick " + k.health + (k.of === 1 && k.name === subject ? " on" : "");
+  const at = Math.min(s.at.value, ticks.length - 1);
+  return html`<div class="lines" ref=${el => { s.el = el; }}>${links
+    ? html`<ol key="links" class=${"line" + (subject ? " subject" : "")} aria-label=${words}>${ticks.map((k, i) => html`<li key=${i}><a tabindex=${i === 0 ? 0 : -1} class=${kind(k)} href=${tickURL(k)} aria-label=${of(k)} title=${of(k)} onKeyDown=${lineKeys}><i></i></a></li>`)}</ol>`
+    : html`<div key="list" class=${"line dense" + (subject ? " subject" : "")} role="listbox" tabindex="0" aria-label=${words} aria-activedescendant=${"tick-" + at}
+        onKeyDown=${e => { const to = {ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: ticks.length - 1}[e.key]; if (to !== undefined) { e.preventDefault(); e.stopPropagation(); s.at.value = Math.max(0, Math.min(ticks.length - 1, to)); } if (e.key === "Enter" && ticks[at]) go(tickURL(ticks[at])); }}
+        onClick=${e => { const i = Number(e.target.closest("[data-t]")?.dataset.t ?? -1); if (ticks[i]) go(tickURL(ticks[i])); }}>${ticks.map((k, i) => html`<span key=${i} id=${"tick-" + i} data-t=${i} role="option" aria-selected=${String(i === at)} aria-label=${of(k)} title=${of(k)} class=${kind(k)}><i></i></span>`)}</div>`}</div>`;
 });
+const tickURL = k => k.of === 1 ? serviceURL(k.name) : "/services?q=" + encodeURIComponent(`is:${k.health}`);
 
 function lineKeys(e) {
   const by = {ArrowRight: 1, ArrowLeft: -1}[e.key], all = [...e.currentTarget.closest("ol").querySelectorAll("a")];
@@ -98,7 +108,7 @@ export const Shell = view(({children, Palette}) => {
   const d = dialog.value;
   return html`<a class="skip" href="#main">Skip to content</a>
   <div class="shell">
-    <div class="brand"><img src=${asset("icon.svg")} alt="" width="20" height="20"/><a href="/services">mbus</a><small>${boot.version}</small></div>
+    <nav class="brand" aria-label="Home"><img src=${asset("icon.svg")} alt="" width="20" height="20"/><a href="/services">mbus</a><small>${boot.version}</small></nav>
     <header class="top"><button type="button" class="icon burger" aria-label="Pages" onClick=${() => { dialog.value = "menu"; }}>☰</button><${Crumb}/><${Filter}/><${Pill}/>
       <button type="button" class="icon wide-only" aria-label=${`Theme: ${theme.value}. Change it`} title="Theme (t)" onClick=${nextTheme}>${icons[theme.value]}</button>
       <button type="button" class="icon wide-only" aria-label="Keyboard shortcuts" title="Keyboard (?)" onClick=${() => { dialog.value = "help"; }}>?</button>

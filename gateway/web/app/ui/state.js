@@ -30,7 +30,7 @@ export function nextTheme() {
   const order = ["auto", "light", "dark"];
   theme.value = order[(order.indexOf(theme.value) + 1) % 3];
   document.documentElement.dataset.theme = theme.value;
-  document.cookie = `theme=${theme.value};path=/;max-age=31536000;samesite=strict`;
+  document.cookie = `mbus_theme=${theme.value};path=/;max-age=31536000;samesite=strict`;
   say(theme.value === "auto" ? "Theme follows the system." : `Theme is ${theme.value}.`);
 }
 export const dark = matchMedia("(prefers-color-scheme: dark)");
