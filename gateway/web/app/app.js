@@ -6,16 +6,14 @@
 //   ui/     what all pages share
 //   pages/  one module a page: {title(), view, load(data), topics(), bar(), on(kind, data)}
 //   vendor/ npm files, unchanged; VENDOR.json says which
-import {html, render, view, signal, effect, untracked, later} from "./ui/view.js";
-import {boot, page, path, params, here, onArrive, go, setParams, nextTheme, prefs, copy, tell, say, param} from "./ui/state.js";
+import {html, render, view, signal, effect, untracked} from "./ui/view.js";
+import {page, path, params, here, onArrive, go, setParams, nextTheme, prefs, copy, tell, say, param} from "./ui/state.js";
 import {connect, listen, pause, resync} from "./ui/live.js";
 import * as services from "./ui/services.js";
 import {Shell, dialog, shown} from "./ui/shell.js";
 import {Empty, Failed} from "./ui/bits.js";
 import {current} from "./ui/grid.js";
 import {Keys} from "./core/keys.js";
-
-const Palette = later(() => import("./ui/palette.js").then(m => m.Palette));
 
 const modules = new Map();
 const broken = signal(null);
@@ -110,7 +108,7 @@ services.start();
 await arrange();
 const root = document.getElementById("app");
 root.textContent = "";
-render(html`<${Shell} Palette=${Palette}><${Page}/></${Shell}>`, root);
+render(html`<${Shell}><${Page}/></${Shell}>`, root);
 effect(() => { page.value; untracked(arrange); });
 performance.mark("mbus:shown");
 document.documentElement.dataset.ready = "yes";

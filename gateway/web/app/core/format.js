@@ -78,4 +78,9 @@ export function versionsText(versions) {
   return (first.version || none) + (rest.length ? " +" + rest.length : "");
 }
 
+/** The kind of an endpoint in one word: unary, server, client, bidi. */
+export const kindOf = e => (e?.kind ?? "unary").replace(/[-_ ]?stream(ing)?$/, "").replace(/^bidirectional$/, "bidi") || "bidi";
+/** The same for people. */
+export const kindText = e => ({server: "server stream", client: "client stream", bidi: "bidirectional stream"}[kindOf(e)] ?? kindOf(e));
+
 export const plural = (n, one, many = one + "s") => `${count(n)} ${n === 1 ? one : many}`;

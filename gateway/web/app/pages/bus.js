@@ -1,9 +1,9 @@
 // The bus itself: servers, connections, JetStream, and what may not be seen.
 import {html, view, signal} from "../ui/view.js";
 import {param, setParams, now, prefs, load as reload} from "../ui/state.js";
-import {stale, bus, resync} from "../ui/live.js";
+import {stale, bus} from "../ui/live.js";
 import {Grid} from "../ui/grid.js";
-import {Figure, Age} from "../ui/bits.js";
+import {Figure} from "../ui/bits.js";
 import {bytes, count, rate, ms, span, plural, none} from "../core/format.js";
 import {sorted} from "../core/filter.js";
 import {serviceURL} from "../core/routes.js";

@@ -1,8 +1,9 @@
 // Events: the subjects that are known, a tail of one of them, and publishing.
 import {html, view, signal, computed} from "../ui/view.js";
-import {param, setParams, go, getJSON, postJSON, tell, load as reload, copy} from "../ui/state.js";
-import {paused, stale} from "../ui/live.js";
-import {Choice, Commands, Clock, Empty} from "../ui/bits.js";
+import {param, go, getJSON, postJSON, load as reload} from "../ui/state.js";
+import {stale} from "../ui/live.js";
+import {Choice, Clock, Empty} from "../ui/bits.js";
+import {Commands} from "../ui/detail.js";
 import {hex, pretty} from "../core/json.js";
 import {clock, bytes, count, rate, plural} from "../core/format.js";
 import {tree as subjectTree} from "../core/subjects.js";

@@ -2,9 +2,10 @@
 import {html, view, signal} from "../ui/view.js";
 import {param, setParams, getJSON, copy} from "../ui/state.js";
 import {Grid} from "../ui/grid.js";
-import {Commands, Pairs, Copy} from "../ui/bits.js";
+import {Copy} from "../ui/bits.js";
+import {Commands, Pairs} from "../ui/detail.js";
 import {rate, ms, count, plural} from "../core/format.js";
-import {queryURL, serviceURL} from "../core/routes.js";
+import {queryURL} from "../core/routes.js";
 
 const data = signal(null), method = signal("POST"), path = signal(""), host = signal(""), match = signal(null), bad = signal("");
 function load(d) {

@@ -1,6 +1,6 @@
 // What the address does not lead to, what is close to it, and a way on.
 import {html, view} from "../ui/view.js";
-import {page, path, now} from "../ui/state.js";
+import {page, path} from "../ui/state.js";
 import {rows, shape} from "../ui/services.js";
 import {find} from "../core/fuzzy.js";
 import {serviceURL} from "../core/routes.js";

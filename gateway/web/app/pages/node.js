@@ -1,8 +1,9 @@
 // One node: what it says of itself.
 import {html, view, signal} from "../ui/view.js";
-import {here, load as reload, postJSON, now} from "../ui/state.js";
+import {here, load as reload, now} from "../ui/state.js";
 import {stale, bus} from "../ui/live.js";
-import {Health, Figure, Commands, Pairs, Age, Failed, JSONTree} from "../ui/bits.js";
+import {Health, Figure, Age} from "../ui/bits.js";
+import {Commands, Pairs, JSONTree} from "../ui/detail.js";
 import {Endpoints} from "../ui/endpoints.js";
 import {rate, ms, count, bytes, span, none} from "../core/format.js";
 import {serviceURL} from "../core/routes.js";

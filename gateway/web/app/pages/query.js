@@ -1,20 +1,21 @@
 // The page Query: a call as a form and as JSON, streams, history.
-import {html, view, signal, computed, untracked} from "../ui/view.js";
-import {page, param, params, setParams, go, postJSON, prefs, tell, copy, here} from "../ui/state.js";
+import {html, view, signal} from "../ui/view.js";
+import {page, param, setParams, go, postJSON, prefs, tell, copy, here} from "../ui/state.js";
 import {bus} from "../ui/live.js";
 import {index} from "../ui/palette.js";
 import {Picker} from "../ui/picker.js";
 import {SchemaForm} from "../ui/schemaform.js";
 import {JSONField} from "../ui/jsonfield.js";
-import {Schema, Commands, Choice, Empty} from "../ui/bits.js";
+import {Choice, Empty} from "../ui/bits.js";
+import {Schema, Commands} from "../ui/detail.js";
 import {Answer} from "../ui/answer.js";
 import {Talk} from "../ui/talk.js";
 import {callBody} from "../ui/callbox.js";
 import {jsonError, pretty, pack, unpack, diff, read} from "../core/json.js";
 import {example, unknown} from "../core/schema.js";
 import {callAs, secret} from "../core/copy.js";
-import {queryURL, serviceURL} from "../core/routes.js";
-import {clock, ms, plural, count} from "../core/format.js";
+import {queryURL} from "../core/routes.js";
+import {clock, ms, kindOf, kindText} from "../core/format.js";
 
 const data = signal(null), text = signal("{}"), node = signal(""), timeout = signal(5000);
 const headers = signal([]), answer = signal(null), busy = signal(null), services = signal([]), repeat = signal(1), runs = signal(null), compared = signal(null);
@@ -38,12 +39,12 @@ function type(v) {
   saving = setTimeout(() => setParams({req: v.length < 6000 ? pack(v) : ""}), 250);
 }
 
-const kindOf = d => d.endpoint?.kind ?? d.methods?.find(m => m.name === d.method)?.kind ?? "unary";
+const kind_ = d => kindOf(d.endpoint ?? d.methods?.find(m => m.name === d.method));
 
 async function call(signal) {
   const d = data.value;
   try {
-    return await postJSON("/-/call", callBody({service: d.service, method: d.method, node: node.value || undefined, timeout_ms: timeout.value, headers: Object.fromEntries(headers.value.filter(([k]) => k))}, text.value), {signal, exact: true});
+    return await postJSON("/-/call", callBody({service: d.service, method: d.method, node: node.value || undefined, timeout_ms: timeout.value, headers: Object.fromEntries(headers.value.filter(([k]) => k))}, text.value), {signal, read});
   } catch (e) {
     return {ok: false, failure: "dashboard", status: e.status ?? 0, code: e.code ?? "", detail: e.message, cancelled: e.cause?.name === "AbortError"};
   }
@@ -88,14 +89,14 @@ function replay(c) {
 const Query = view((_, self) => {
   const d = data.value;
   if (!d) return null;
-  const kind = kindOf(d), stream = kind !== "unary", e = d.endpoint;
+  const kind = kind_(d), stream = kind !== "unary", e = d.endpoint;
   self.after(() => {
     const f = ev => { if ((ev.ctrlKey || ev.metaKey) && ev.key === "Enter" && !ev.defaultPrevented && !stream) { ev.preventDefault(); send(); } };
     addEventListener("keydown", f);
     return () => removeEventListener("keydown", f);
   }, [stream]);
   const known = services.value.map(x => ({text: x.name, note: x.health}));
-  const methods = (d.methods ?? []).map(m => ({text: m.name, note: m.debug ? "debug" : m.kind === "unary" ? "" : m.kind}));
+  const methods = (d.methods ?? []).map(m => ({text: m.name, note: m.debug ? "debug" : kindOf(m) === "unary" ? "" : kindText(m)}));
   const missing = d.service && d.method && !e && methods.length > 0;
   return html`<div class="page query"><div class="picks">
       <${Picker} id="q-service" label="Service" value=${d.service} options=${known} placeholder="Which service?" free=${true} onPick=${v => go(queryURL(v))}/>

@@ -1,13 +1,14 @@
 // One service: its endpoints, nodes, stats, and what the registry holds.
-import {html, view, signal, computed} from "../ui/view.js";
-import {page, here, param, setParams, getJSON, go, tell} from "../ui/state.js";
+import {html, view, signal} from "../ui/view.js";
+import {page, here, param, setParams, go} from "../ui/state.js";
 import {stale, bus} from "../ui/live.js";
-import {Health, Tabs, Figure, Commands, Pairs, Age, Clock, Name, Choice, Copy, Failed} from "../ui/bits.js";
+import {Health, Tabs, Figure, Age, Clock, Choice, Copy} from "../ui/bits.js";
+import {Commands, Pairs} from "../ui/detail.js";
 import {Endpoints} from "../ui/endpoints.js";
 import {NodeGrid} from "../ui/nodegrid.js";
 import {Chart} from "../ui/chart.js";
 import {push} from "../core/live.js";
-import {rate, ms, percent, count, versionsText, plural} from "../core/format.js";
+import {rate, ms, percent, count} from "../core/format.js";
 import {serviceURL, queryURL} from "../core/routes.js";
 
 const data = signal(null), tick = signal(0);

@@ -15,7 +15,7 @@ const FirstRun = later(() => import("../ui/firstrun.js").then(m => m.FirstRun));
 
 const columns = [
   {key: "health", title: "Health", width: "98px", cell: r => html`<${Health} h=${r.health}/>`},
-  {key: "name", title: "Service", width: "minmax(140px,1fr)", cell: r => html`<a href=${serviceURL(r.name)} tabindex="-1"><${Name} n=${r.name}/></a>`},
+  {key: "name", title: "Service", width: "minmax(116px,1fr)", cell: r => html`<a href=${serviceURL(r.name)} tabindex="-1"><${Name} n=${r.name}/></a>`},
   {key: "version", title: "Version", width: "84px", min: 640, class: "mono", cell: r => versionsText(r.versions)},
   {key: "instances", title: "Nodes", width: "66px", min: 520, num: true, first: -1, cell: r => count(r.instances)},
   {key: "rps", title: "Req/s", width: "74px", num: true, first: -1, cell: r => rate(r.rps)},
@@ -71,20 +71,24 @@ const Totals = view(() => {
     <${Sketch} label="Traffic" t=${series.t} tick=${tick.value} span=${180} lines=${[{name: "req/s", values: series.rps, unit: "", color: "--c1", format: rate}, {name: "worst p99", values: series.p99_ms, unit: " ms", color: "--c2", dash: true, format: ms}]}/></div>`;
 });
 
+/** The parts of a node, which are there before anybody else is. */
+const OWN = new Set(["mbus", "go.micro.api", "go.micro.sidecar", "go.micro.web"]);
+
 const closeInspector = () => setParams({sel: ""});
 
 const Services = view(() => {
   const all = list.value, group = param("group"), sel = param("sel"), t = totals.value;
   tick.value;
-  if (!rows.size && t && !t.services) return html`<${FirstRun}/>`;
+  const first = t && complete.value && ![...rows.values()].some(r => !OWN.has(r.name));
+  if (first && !rows.size) return html`<${FirstRun}/>`;
   const groupsShown = group ? grouped(all, group) : null;
   const only = rows.size === 1 ? [...rows.values()][0] : null;
   const chosen = [...rows.values()].find(r => r.name === sel) ?? only;
   const onSort = (key, first = 1) => setParams((param("sort") || "health") === key ? {sort: key === "health" ? "" : key, dir: param("dir") === "desc" ? "" : "desc"} : {sort: key === "health" ? "" : key, dir: first < 0 ? "desc" : ""});
   const sortBy = param("sort") || "health";
-  return html`<${Totals}/>
+  return html`${first ? html`<${FirstRun}/>` : html`<${Totals}/>`}
   <div class=${"split" + (chosen ? " chosen" : "")}>
-    <section class="left" aria-label="Services"><div class="bar"><span class="quiet">${all.length === rows.size ? plural(rows.size, "service") : `${count(all.length)} of ${plural(rows.size, "service")}`}${!complete.value ? " so far" : ""}</span>
+    <section class="left" aria-label="Services"><div class="bar"><span class="quiet">${first ? "The node itself: " : ""}${all.length === rows.size ? plural(rows.size, "service") : `${count(all.length)} of ${plural(rows.size, "service")}`}${complete.value ? "" : ` of ${count(t?.services)}, the others come`}</span>
       <${Views}/><${Choice} label="Group" value=${group} options=${[["", "All"], ["prefix", "By prefix"], ["version", "By version"]]} on=${v => setParams({group: v})}/></div>
     ${groupsShown
     ? html`<${Grid} key="g" label="Groups of services" rows=${groupsShown} columns=${groupColumns} id=${r => r.id} sel="" tick=${tick.value} stale=${stale.value > 0} onSelect=${r => setParams({group: "", q: (group === "version" ? `ver:${r.rows[0].versions?.[0]?.version ?? ""}` : `name:${r.name}.`) + (param("q") ? " " + param("q") : "")}, true)} empty=${html`<${None}/>`}/>`
@@ -93,7 +97,7 @@ const Services = view(() => {
         onSelect=${r => setParams({sel: r.name})} onOpen=${r => go(serviceURL(r.name))} command=${r => `mbus get service ${r.name}`} empty=${html`<${None}/>`}/>`}
     </section>
     ${chosen ? html`<${Inspector} name=${chosen.name} row=${chosen} tick=${tick.value} onClose=${only && !sel ? null : closeInspector}/>`
-    : html`<aside class="inspect" aria-label="Inspector"><p class="quiet">Choose a service to see its nodes and endpoints and to call it.</p><p class="quiet"><kbd>j</kbd> <kbd>k</kbd> move, <kbd>Enter</kbd> chooses, <kbd>o</kbd> opens its page.</p></aside>`}</div>`;
+    : null}</div>`;
 });
 
 const None = view(() => html`<div class="empty"><b>No service matches “${param("q")}”.</b><p>${rows.size} are there. <code>is:down</code> shows what fails, <code>rps>10</code> what is busy.</p><button type="button" class="btn" onClick=${() => setParams({q: ""})}>Clear the filter</button></div>`);

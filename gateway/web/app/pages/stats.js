@@ -5,7 +5,7 @@ import {stale} from "../ui/live.js";
 import {Chart} from "../ui/chart.js";
 import {Choice, Figure, Name} from "../ui/bits.js";
 import {push} from "../core/live.js";
-import {rate, ms, count, bytes, span, clock, percent} from "../core/format.js";
+import {rate, ms, count, bytes, span, clock} from "../core/format.js";
 import {serviceURL} from "../core/routes.js";
 
 const data = signal(null), tick = signal(0);

@@ -1,9 +1,9 @@
 // Who calls whom. Focus first: a large system is never drawn whole. The table
 // holds the same, and reads better for many.
-import {html, view, signal, computed, untracked} from "../ui/view.js";
-import {page, param, setParams, asset, go} from "../ui/state.js";
+import {html, view, signal, computed} from "../ui/view.js";
+import {page, param, setParams, asset} from "../ui/state.js";
 import {script, stale} from "../ui/live.js";
-import {rows, shape as names} from "../ui/services.js";
+import {rows} from "../ui/services.js";
 import {Choice, Health, Name, Glyph, Empty} from "../ui/bits.js";
 import {Picker} from "../ui/picker.js";
 import {visible, shapeOf} from "../core/graph.js";
@@ -54,7 +54,7 @@ const Topology = view((_, self) => {
   self.after(() => { if (!table) arrange(v, dir); }, [v, dir, table]);
   const options = d.nodes.map(n => ({text: n.name, note: n.health}));
   const depth = Number(param("depth") || 1);
-  return html`<div class="fill topo"><div class="bar"><${Picker} id="focus" label="Focus" value=${focus} options=${options} placeholder="All, or a service" onPick=${n => setParams({focus: n}, true)}/>
+  return html`<div class=${"fill topo" + (stale.value ? " old" : "")}><div class="bar"><${Picker} id="focus" label="Focus" value=${focus} options=${options} placeholder="All, or a service" onPick=${n => setParams({focus: n}, true)}/>
       ${focus && html`<span class="row tight"><span class="quiet">Depth</span><button type="button" class="btn small" aria-label="One less" disabled=${depth <= 1} onClick=${() => setParams({depth: depth > 2 ? String(depth - 1) : ""})}>−</button><b class="mono">${depth}</b><button type="button" class="btn small" aria-label="One more" disabled=${depth >= 5} onClick=${() => setParams({depth: String(depth + 1)})}>+</button><button type="button" class="btn small" onClick=${() => setParams({focus: "", depth: ""}, true)}>Show all</button></span>`}
       <span class="grow"></span>${hidden().map(n => html`<button key=${n} type="button" class="btn small" title="Show it again" onClick=${() => setParams({hide: hidden().filter(x => x !== n).join()})}>${nameParts(n)[1]} ×<span class="vh"> is hidden; show it</span></button>`)}
       ${!table && html`<${Choice} label="Direction" value=${dir} options=${[["LR", "→"], ["TB", "↓"]]} on=${x => setParams({layout: x})}/>`}
@@ -80,8 +80,8 @@ const Graph = view(({v, focus}) => {
     if (to) e.currentTarget.closest("svg").querySelector(`[data-n="${CSS.escape(to)}"]`)?.focus();
   };
   return html`<div class="graph" tabindex="-1" role="group" aria-label=${`Topology: ${v.nodes.length} services, ${v.edges.length} connections. Arrow keys follow connections.`}><svg width=${g.width} height=${g.height} viewBox=${`0 0 ${g.width} ${g.height}`}>
-    <defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 .5 8 4 0 7.5Z"/></marker></defs>
-    ${v.edges.map(e => { const p = g.points.get(e.from + "\n" + e.to); return p && html`<path key=${e.from + ">" + e.to} class=${"edge" + (e.errors_per_s > 0 ? " err" : "") + (e.source === "broker" ? " seen" : "")} d=${curve(p)} stroke-width=${e.rps ? 1 + 5 * Math.sqrt(e.rps / most) : 1} marker-end="url(#arrow)"><title>${`${e.from} → ${e.to}: ${e.rps == null ? "the broker sees a subscription" : rate(e.rps) + "/s"}${e.errors_per_s ? `, ${rate(e.errors_per_s)} errors/s` : ""}`}</title></path>`; })}
+    <defs>${["", "-err"].map(k => html`<marker key=${k} id=${"arrow" + k} class=${"head-m" + (k ? " err" : "")} viewBox="0 0 10 12" refX="1" refY="6" markerWidth="10" markerHeight="12" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0 10 6 0 12Z"/></marker>`)}</defs>
+    ${v.edges.map(e => { const p = g.points.get(e.from + "\n" + e.to); return p && html`<path key=${e.from + ">" + e.to} class=${"edge" + (e.errors_per_s > 0 ? " err" : "") + (e.source === "broker" ? " seen" : "")} d=${curve(p)} stroke-width=${e.rps ? 1 + 5 * Math.sqrt(e.rps / most) : 1} marker-end=${`url(#arrow${e.errors_per_s > 0 ? "-err" : ""})`}><title>${`${e.from} → ${e.to}: ${e.rps == null ? "the broker sees a subscription" : rate(e.rps) + "/s"}${e.errors_per_s ? `, ${rate(e.errors_per_s)} errors/s` : ""}`}</title></path>`; })}
     ${v.nodes.map((n, i) => { const at = g.at.get(n.name); if (!at) return null; const text = cutTo(n.name === "?" ? "unknown callers" : n.group ? `${n.name} (${n.size})` : n.kind === "topic" ? n.name.replace(/^topic /, "") : tail(n.name), 18), speed = n.rps == null ? "" : rate(n.rps); const href = n.group ? `/services?q=${encodeURIComponent("name:" + n.name.replace(/\*$/, ""))}` : n.name === "?" || n.kind === "client" ? "/bus" : n.kind === "topic" ? "/events?subject=" + encodeURIComponent(n.name.replace(/^topic /, "")) : n.name === focus ? serviceURL(n.name) : `/topology?focus=${encodeURIComponent(n.name)}`;
     return html`<a key=${n.name} href=${href} class=${"gn " + n.health + (n.name === focus ? " focus" : "") + (n.kind !== "service" ? " other" : "")} data-n=${n.name} aria-label=${`${n.name} ${text} ${speed}${speed ? " requests a second" : ""}, ${n.health ?? n.kind}`} transform=${`translate(${at[0] - W / 2} ${at[1] - H / 2})`} onKeyDown=${e => keysOf(e, n.name)} onContextMenu=${e => { e.preventDefault(); setParams({hide: [...hidden(), n.name].join()}); }}>
       <title>${n.name}</title>${" "}<rect width=${W} height=${H} rx="6"/><svg x="10" y="12" width="10" height="10" class=${"st " + n.health}><${Glyph} h=${n.health}/></svg><text x="27" y="21">${text}</text>${" "}<text class="r" x=${W - 8} y="21" text-anchor="end">${speed}</text></a>`; })}
@@ -94,6 +94,9 @@ function near(v, g, name, way) {
 }
 
 function curve(p) {
+  // it ends where the arrow head begins
+  const [[ax, ay], [bx, by]] = p.slice(-2), far = Math.hypot(bx - ax, by - ay) || 1, back = Math.min(9, far / 2);
+  p = [...p.slice(0, -1), [bx - (bx - ax) / far * back, by - (by - ay) / far * back]];
   let d = `M${p[0]}`;
   for (let i = 1; i < p.length - 1; i++) d += `Q${p[i]} ${(p[i][0] + p[i + 1][0]) / 2},${(p[i][1] + p[i + 1][1]) / 2}`;
   return d + `L${p.at(-1)}`;

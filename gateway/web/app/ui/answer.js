@@ -1,7 +1,8 @@
 // What came of a call. The three kinds of failure look and read differently: the
 // bus was not reached, no node answered, the service said no.
 import {html, view, signal} from "./view.js";
-import {Choice, JSONTree, Copy} from "./bits.js";
+import {Choice, Copy} from "./bits.js";
+import {JSONTree} from "./detail.js";
 import {pretty, hex} from "../core/json.js";
 import {ms, bytes, shortID} from "../core/format.js";
 import {nodeURL, queryURL} from "../core/routes.js";

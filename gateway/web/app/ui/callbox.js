@@ -3,9 +3,9 @@ import {html, view, signal} from "./view.js";
 import {postJSON} from "./state.js";
 import {bus} from "./live.js";
 import {Answer} from "./answer.js";
-import {Commands} from "./bits.js";
+import {Commands} from "./detail.js";
 import {JSONField} from "./jsonfield.js";
-import {jsonError, pretty} from "../core/json.js";
+import {jsonError, pretty, read} from "../core/json.js";
 import {example} from "../core/schema.js";
 import {callAs} from "../core/copy.js";
 
@@ -18,7 +18,7 @@ export const CallBox = view(({service, endpoint}, self) => {
   const send = async () => {
     if (bad || s.busy.value) return;
     s.busy.value = true;
-    try { s.answer.value = await postJSON("/-/call", callBody({service, method: endpoint.name, timeout_ms: 5000}, s.text.value), {exact: true}); } catch (e) {
+    try { s.answer.value = await postJSON("/-/call", callBody({service, method: endpoint.name, timeout_ms: 5000}, s.text.value), {read}); } catch (e) {
       s.answer.value = {ok: false, failure: "dashboard", status: e.status ?? 0, code: e.code, detail: e.message};
     }
     s.busy.value = false;

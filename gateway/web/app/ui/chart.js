@@ -1,7 +1,7 @@
 // Charts by uPlot, which is fetched when the first one is shown. Each has a
 // sentence for who does not see it, the numbers as a table, and direct labels.
 import {html, view, signal} from "./view.js";
-import {asset, palette, theme, dark} from "./state.js";
+import {asset, palette, theme} from "./state.js";
 import {script} from "./live.js";
 import {clock} from "../core/format.js";
 
@@ -49,7 +49,7 @@ export const Chart = view((props, self) => {
   return html`<figure class="chart"><figcaption><span class="legend">${lines.map((l, j) => html`<span key=${l.name}><i style=${{borderTopColor: `var(${l.color})`, borderTopStyle: l.dash ? "dashed" : "solid"}}></i>${l.name} <b>${l.format(i === n ? known[j] : l.values[i])}</b>${l.unit}</span>`)}</span>
       ${s.cursor.value != null && html`<span class="quiet">${clock(t[i] * 1000)}</span>`}
       <button type="button" class="linkish" aria-pressed=${String(s.table.value)} onClick=${() => { s.table.value = !s.table.value; }}>${s.table.value ? "Hide table" : "Table"}<span class="vh"> of ${label}</span></button></figcaption>
-    <div class="plot" role="img" aria-label=${sentence} style=${{height: height + "px"}} ref=${el => { s.el = el; }}>${(n < 0 || known.every(v => v == null)) && html`<span class="nodata">${n < 0 ? "waiting for the first numbers" : `no data since ${clock(t[0] * 1000)}`}</span>`}</div>
+    <div class="plot" role="img" aria-label=${sentence} style=${{height: height + "px"}} ref=${el => { s.el = el; }}>${(n < 0 || known.every(v => v == null)) && html`<span class="nodata">${"no data yet"}</span>`}</div>
     ${props.onZoom && html`<input class="crosshair" type="range" min="0" max=${Math.max(0, n)} value=${Math.max(0, i)} aria-label=${`Time in ${label}`} aria-valuetext=${n < 0 ? "no data" : clock(t[i] * 1000) + ": " + lines.map(l => `${l.name} ${l.format(l.values[i])}${l.unit}`).join(", ")} onInput=${e => { const at = Number(e.target.value); s.cursor.value = at; s.u?.setCursor({left: s.u.valToPos(t[at], "x"), top: 10}); }}/>`}
     ${s.table.value && html`<div class="tablebox" tabindex="0" role="region" aria-label=${label + ", table"}><table><thead><tr><th scope="col">Time</th>${lines.map(l => html`<th key=${l.name} scope="col" class="num">${l.name}${l.unit ? " (" + l.unit.trim() + ")" : ""}</th>`)}</tr></thead>
       <tbody>${t.slice(-60).map((x, k) => { const at = Math.max(0, t.length - 60) + k; return html`<tr key=${x}><td>${clock(x * 1000)}</td>${lines.map(l => html`<td key=${l.name} class="num">${l.format(l.values[at])}</td>`)}</tr>`; }).reverse()}</tbody></table></div>`}</figure>`;

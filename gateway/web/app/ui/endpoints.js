@@ -1,7 +1,8 @@
 // The endpoints of a service or a node: numbers, typed request and response.
 import {html, view, signal} from "./view.js";
-import {Schema, Commands, Copy} from "./bits.js";
-import {rate, ms, percent, count} from "../core/format.js";
+import {Copy} from "./bits.js";
+import {Schema, Commands} from "./detail.js";
+import {rate, ms, percent, count, kindOf, kindText} from "../core/format.js";
 import {queryURL} from "../core/routes.js";
 import {example} from "../core/schema.js";
 import {pretty} from "../core/json.js";
@@ -23,7 +24,7 @@ export const Endpoints = view(({service, endpoints, node = "", filter = ""}, sel
 });
 
 const EndpointRow = view(({e, service, node, first, open, onToggle}) => html`<li class=${"ep" + (e.debug ? " debug" : "") + (first ? " first-debug" : "")}>
-  <div class="ep-head"><button type="button" class="ep-name" aria-expanded=${String(open)} onClick=${() => onToggle(!open)}><i aria-hidden="true">${open ? "▾" : "▸"}</i><b class="mono">${e.name}</b>${e.kind && e.kind !== "unary" ? html`<span class="tag">⇄ ${e.kind === "bidi" ? "bidirectional" : e.kind} stream</span>` : ""}${e.idempotent ? html`<span class="tag">idempotent</span>` : ""}</button>
+  <div class="ep-head"><button type="button" class="ep-name" aria-expanded=${String(open)} onClick=${() => onToggle(!open)}><i aria-hidden="true">${open ? "▾" : "▸"}</i><b class="mono">${e.name}</b>${kindOf(e) !== "unary" ? html`<span class="tag">⇄ ${kindText(e)}</span>` : ""}${e.idempotent ? html`<span class="tag">idempotent</span>` : ""}</button>
     <dl class="ep-n"><div><dt>req/s</dt><dd>${rate(e.rps)}</dd></div><div><dt>p50</dt><dd>${ms(e.p50_ms)}</dd></div><div><dt>p99</dt><dd>${ms(e.p99_ms)}</dd></div><div><dt>err %</dt><dd class=${e.error_percent >= 5 ? "badn" : ""}>${percent(e.error_percent)}</dd></div></dl>
     <a class="btn small" href=${queryURL(service, e.name) + (node ? "?node=" + encodeURIComponent(node) : "")}>Call<span class="vh"> ${e.name}</span></a></div>
   ${open && html`<div class="ep-body">${e.description && html`<p class="doc">${e.description}</p>`}

@@ -1,7 +1,7 @@
 // What an empty bus shows: how the first service comes, and that nothing else is
 // to be done here.
 import {html, view} from "./view.js";
-import {boot, copy} from "./state.js";
+import {copy} from "./state.js";
 import {bus} from "./live.js";
 
 const STEPS = () => {

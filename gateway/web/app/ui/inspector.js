@@ -1,9 +1,10 @@
 // The inspector: one service beside the list, with a call at hand.
 import {html, view, signal, untracked} from "./view.js";
 import {getJSON} from "./state.js";
-import {Health, Commands, Schema, Failed, Age} from "./bits.js";
+import {Health, Failed, Age} from "./bits.js";
+import {Commands, Schema} from "./detail.js";
 import {CallBox} from "./callbox.js";
-import {rate, ms, percent, count, shortID} from "../core/format.js";
+import {rate, ms, percent, count, shortID, kindOf, kindText} from "../core/format.js";
 import {serviceURL, nodeURL, queryURL} from "../core/routes.js";
 
 export const Inspector = view(({name, row, onClose}, self) => {
@@ -29,9 +30,9 @@ export const Inspector = view(({name, row, onClose}, self) => {
     ${d && html`
       ${all.length === 0 ? html`<p class="quiet">This service registered no endpoints.</p>` : html`
         <label class="lab" for="ins-ep"><span class="lab-t">Endpoint</span><a href=${queryURL(name, e.name)}>Open in Query</a></label>
-        <select id="ins-ep" value=${e.name} onChange=${ev => { s.method.value = ev.target.value; }}>${all.map(x => html`<option key=${x.name} value=${x.name}>${x.name}${x.kind !== "unary" ? " ⇄ " + x.kind : ""}</option>`)}</select>
+        <select id="ins-ep" value=${e.name} onChange=${ev => { s.method.value = ev.target.value; }}>${all.map(x => html`<option key=${x.name} value=${x.name}>${x.name}${kindOf(x) !== "unary" ? " ⇄ " + kindText(x) : ""}</option>`)}</select>
         <div class="lab"><span class="lab-t">Request</span></div><${Schema} schema=${e.request}/>
-        ${e.kind === "unary" ? html`<${CallBox} key=${name + e.name} service=${name} endpoint=${e}/>` : html`<p class="quiet">A stream: <a href=${queryURL(name, e.name)}>open it in Query</a>.</p>`}`}
+        ${kindOf(e) === "unary" ? html`<${CallBox} key=${name + e.name} service=${name} endpoint=${e}/>` : html`<p class="quiet">A stream: <a href=${queryURL(name, e.name)}>open it in Query</a>.</p>`}`}
       <div class="lab"><span class="lab-t">Nodes</span><a href=${serviceURL(name, "nodes")}>All</a></div>
       <ul class="plain-list">${(d.nodes ?? []).slice(0, 6).map(n => html`<li key=${n.id}><${Health} h=${n.state}/><a class="mono" href=${nodeURL(n.id)} title=${n.id}>${shortID(n.id, n.service)}</a><span class="quiet">${n.version}</span></li>`)}${(d.nodes ?? []).length > 6 && html`<li class="quiet">${d.nodes.length - 6} more</li>`}${!(d.nodes ?? []).length && html`<li class="quiet">no node is left; last seen <${Age} at=${row?.last_seen}/></li>`}</ul>
       <${Commands} commands=${d.commands} title="From a shell"/>`}

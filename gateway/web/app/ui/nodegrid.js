@@ -1,6 +1,6 @@
 // Nodes as a grid or as tiles.
-import {html, view, signal, computed} from "./view.js";
-import {param, setParams, go, now, copy} from "./state.js";
+import {html, view, signal} from "./view.js";
+import {param, setParams, go, now} from "./state.js";
 import {stale} from "./live.js";
 import {Grid} from "./grid.js";
 import {Health, Name, Choice} from "./bits.js";

@@ -2,7 +2,8 @@
 import {html, view, signal} from "./view.js";
 import {getJSON, go, nextTheme} from "./state.js";
 import {pause, paused} from "./live.js";
-import {Dialog, dialog} from "./shell.js";
+import {dialog} from "./shell.js";
+import {Dialog} from "./dialogs.js";
 import {Glyph} from "./bits.js";
 import {serviceURL, queryURL} from "../core/routes.js";
 import {find} from "../core/fuzzy.js";

@@ -32,7 +32,7 @@ export function take(d) {
     if (d.series?.t) for (const k of Object.keys(series)) series[k] = [...(d.series[k] ?? [])];
     shape.value++; tick.value++;
   });
-  if (!all) rest();
+  if (!all) setTimeout(rest, document.documentElement.dataset.ready ? 0 : 1000);
 }
 
 let fetching = false;

@@ -1,11 +1,10 @@
 // What stands around every page: the rail, the top bar, the Line, and dialogs.
-import {html, view, signal} from "./view.js";
-import {boot, asset, path, param, setParams, page, here, loading, said, toast, theme, nextTheme, prefs, now, go, failure} from "./state.js";
+import {html, view, signal, later} from "./view.js";
+import {boot, asset, path, param, setParams, page, here, loading, said, toast, theme, nextTheme, now, go, failure} from "./state.js";
 import {pill, paused, waiting, pause, newer, bus} from "./live.js";
 import {totals, worst} from "./services.js";
 import {strip} from "../core/window.js";
 import {rank} from "../core/filter.js";
-import {sections} from "../core/keys.js";
 import {serviceURL} from "../core/routes.js";
 import {count, clock, span, plural} from "../core/format.js";
 
@@ -17,7 +16,7 @@ const RAIL = [["", [["Services", "/services"], ["Nodes", "/nodes"], ["Topology",
   ["Observe", [["Stats", "/stats"], ["Events", "/events"], ["Terminal", "/terminal"]]],
   ["Manage", [["Web apps", "/webapps"], ["Gateway", "/gateway"], ["Bus", "/bus"]]]];
 
-const Rail = view(() => {
+export const Rail = view(() => {
   const p = path.value === "/cli" ? "/terminal" : path.value, t = totals.value;
   const counts = {"/services": t?.services, "/nodes": t?.instances};
   return html`<nav class="rail" aria-label="Main">${RAIL.map(([head, links]) => html`${head && html`<h2>${head}</h2>`}<ul>${links.map(([text, href]) => html`<li key=${href}><a href=${href} aria-current=${p === href ? "page" : p.startsWith(href + "/") ? "true" : null}>${text}${counts[href] != null && html`<span>${count(counts[href])}</span>`}</a></li>`)}</ul>`)}</nav>`;
@@ -68,8 +67,9 @@ const Line = view((_, self) => {
   const list = worst.value, room = s.width.value, cap = Math.max(24, Math.min(240, Math.floor(room / 4)));
   const ticks = strip(list, cap, rank), r = here.value, links = ticks.length * 26 <= room;
   const subject = r?.page === "service" ? r.name : r?.page === "node" ? page.value.data?.node?.service : param("focus") || (r?.page === "query" ? r.name || param("service") : "") || param("service");
-  const t = totals.value;
-  const words = "The Line. " + (t ? `${plural(t.services, "service")}: ${t.down} down, ${t.degraded} degraded, ${t.starting + t.stale} starting or stale, ${t.ok} ok` : "No numbers yet");
+  const n = {};
+  for (const x of list) n[x.health] = (n[x.health] ?? 0) + 1;
+  const words = "The Line. " + (list.length ? `${plural(list.length, "service")}: ${["down", "degraded", "starting", "stale", "ok"].map(h => `${n[h] ?? 0} ${h}`).join(", ")}` : "No services yet");
   const of = k => `${k.name}: ${k.health}${k.of > 1 ? `, worst of ${k.of}` : ""}`, kind = k => "tick " + k.health + (k.of === 1 && k.name === subject ? " on" : "");
   const at = Math.min(s.at.value, ticks.length - 1);
   return html`<div class="lines" ref=${el => { s.el = el; }}>${links
@@ -88,23 +88,12 @@ function lineKeys(e) {
   to.focus();
 }
 
-const Help = view(() => html`<${Dialog} name="help" label="Keyboard">
-  <div class="keys">${sections().map(([head, keys]) => html`<section key=${head}><h3>${head}</h3><dl>${keys.map(([k, text]) => html`<div key=${k}><dt>${k.split(" ").map(x => html`<kbd key=${x}>${x}</kbd>`)}</dt><dd>${text}</dd></div>`)}</dl></section>`)}</div>
-  <label class="check"><input type="checkbox" checked=${prefs.keys.value} onChange=${e => { prefs.keys.value = e.target.checked; }}/> Single keys act (<kbd>Ctrl</kbd> <kbd>K</kbd>, <kbd>Esc</kbd> and keys in lists always do)</label></${Dialog}>`);
-
-/** A modal dialog that Esc closes and that gives the focus back. */
-export const Dialog = view(({name, label, children, wide}, self) => {
-  const s = self.local(() => ({el: null}));
-  self.after(() => { s.el.showModal(); return () => {}; }, []);
-  return html`<dialog class=${wide ? "wide" : ""} ref=${el => { s.el = el; }} aria-labelledby=${"d-" + name} onClose=${() => { if (dialog.value === name) dialog.value = ""; }} onClick=${e => { if (e.target === s.el) s.el.close(); }}>
-    <div class="dbox"><header><h2 id=${"d-" + name}>${label}</h2><button type="button" class="btn small" onClick=${() => s.el.close()}>Close</button></header>${children}</div></dialog>`;
-});
-
-const Menu = view(() => html`<${Dialog} name="menu" label="Pages"><div class="menu" onClick=${e => { if (e.target.closest("a")) dialog.value = ""; }}><${Rail}/>
-  <div class="row"><button type="button" class="btn" onClick=${nextTheme}>Theme: ${theme.value}</button><button type="button" class="btn" onClick=${() => { dialog.value = "help"; }}>Keyboard</button></div></div></${Dialog}>`);
+const Help = later(() => import("./dialogs.js").then(m => m.Help));
+const Menu = later(() => import("./dialogs.js").then(m => m.Menu));
+const Palette = later(() => import("./palette.js").then(m => m.Palette));
 
 const icons = {auto: "◐", light: "○", dark: "●"};
-export const Shell = view(({children, Palette}) => {
+export const Shell = view(({children}) => {
   const d = dialog.value;
   return html`<a class="skip" href="#main">Skip to content</a>
   <div class="shell">

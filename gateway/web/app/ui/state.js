@@ -1,7 +1,6 @@
 // What the whole app knows: the first data, the address, the theme, preferences.
 import {signal, computed, batch} from "./view.js";
 import {route, search} from "../core/routes.js";
-import {read} from "../core/json.js";
 
 export const boot = JSON.parse(document.getElementById("boot").textContent);
 export const asset = path => new URL("../" + path, import.meta.url).href;
@@ -63,7 +62,7 @@ export const page = signal({name: boot.page, status: boot.status ?? 200, data: b
 export const loading = signal(false);
 export const failure = signal(null); // why the last fetch of this page's data failed
 
-/** The JSON of a URL. exact keeps big integers as they are. Throws with code, status, body and id. */
+/** The JSON of a URL. read reads the text in place of JSON.parse. Throws with code, status, body and id. */
 export async function getJSON(url, options = {}) {
   const headers = {Accept: "application/json", ...options.headers};
   let answer;
@@ -74,13 +73,13 @@ export async function getJSON(url, options = {}) {
   }
   const id = answer.headers.get("X-Request-Id") ?? answer.headers.get("Mbus-Request-Id") ?? "";
   const type = answer.headers.get("Content-Type") ?? "";
-  const body = type.includes("json") ? options.exact ? read(await answer.text()) : await answer.json() : {detail: (await answer.text()).slice(0, 300)};
+  const body = type.includes("json") ? options.read ? options.read(await answer.text()) : await answer.json() : {detail: (await answer.text()).slice(0, 300)};
   if (!answer.ok) {
     throw Object.assign(new Error(body.detail || body.Detail || answer.statusText || `status ${answer.status}`), {status: answer.status, code: body.code ?? String(answer.status), body, id: body.id || id});
   }
   return body;
 }
-export const postJSON = (url, body, {signal, exact = false} = {}) => getJSON(url, {method: "POST", signal, exact, headers: {"Content-Type": "application/json"}, body: typeof body === "string" ? body : JSON.stringify(body)});
+export const postJSON = (url, body, {signal, read} = {}) => getJSON(url, {method: "POST", signal, read, headers: {"Content-Type": "application/json"}, body: typeof body === "string" ? body : JSON.stringify(body)});
 
 let turn = 0;
 /** Fetches the data of the address again. quiet keeps what is shown in place. */

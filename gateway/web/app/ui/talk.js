@@ -4,7 +4,7 @@ import {tell} from "./state.js";
 import {JSONField} from "./jsonfield.js";
 import {clock, plural, count} from "../core/format.js";
 import {squeeze} from "../core/copy.js";
-import {jsonError, pretty} from "../core/json.js";
+import {jsonError} from "../core/json.js";
 
 const KEEP = 500;   // messages shown
 const CODES = {1000: "done", 1001: "mbus stops", 1006: "the connection was cut", 1008: "closed: ", 1011: "failed: "};
