@@ -29,7 +29,7 @@ type grammar struct {
 	Publish   publishCommand   `cmd:"" group:"Events" help:"Publish an event."`
 	Subscribe subscribeCommand `cmd:"" group:"Events" help:"Print the events of a topic."`
 
-	Node    nodeCommand    `cmd:"" group:"Node" help:"Run the bus: broker, registry and API gateway in one process."`
+	Node    nodeCommand    `cmd:"" group:"Node" help:"Run the bus in one process: broker, registry, gateways and dashboard."`
 	API     apiCommand     `cmd:"" name:"api" group:"Node" help:"Run the API gateway alone."`
 	Sidecar sidecarCommand `cmd:"" group:"Node" help:"Run the sidecar alone."`
 	Web     webCommand     `cmd:"" group:"Node" help:"Run the dashboard alone."`

@@ -37,6 +37,8 @@ type face struct {
 	ownStats bool
 	// hosts are names beside those of --allow-host.
 	hosts []string
+	// check finds what else is wrong with the flags; nil is nothing.
+	check func() error
 	// before runs before everything else of a process of its own; nil is nothing.
 	before func(*bus.Conn) ([]bus.Runner, error)
 	// room may be a bus.Runner too, and then runs before the listener.
@@ -69,6 +71,11 @@ func (s *session) faces(ctx context.Context, flags *httpFlags, ownBroker bool, a
 		}
 		if _, err := gateway.NewEdge(f.edge(s, setup)); err != nil {
 			return fs, nodeError(err)
+		}
+		if f.check != nil {
+			if err := f.check(); err != nil {
+				return fs, err
+			}
 		}
 		fs.on = append(fs.on, f)
 	}

@@ -43,9 +43,10 @@ type nodeCommand struct {
 
 // Help explains what the one-line summary cannot.
 func (*nodeCommand) Help() string {
-	return `One process is the broker and the registry. It listens on this machine only and
-asks nobody for credentials there. Any other address needs --tls-cert-file,
---tls-key-file and --auth-file; without them the node does not start.
+	return `One process is the broker, the registry, the API gateway, the sidecar and the
+dashboard. It listens on this machine only and asks nobody for credentials there.
+Any other address needs --tls-cert-file, --tls-key-file and --auth-file; without
+them the node does not start.
 
 On a terminal five lines say that it is ready, elsewhere one line of JSON does.
 SIGTERM and ctrl-C finish what is running and exit with 0; a second one exits at

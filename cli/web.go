@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -72,6 +73,15 @@ func (s *session) webFace(flags *webFlags, d dashboard) *face {
 		address: s.opts.WebAddress, usual: "127.0.0.1:8082",
 		cors: s.opts.WebCORS, corsFlag: "--web-cors",
 		pages: web.Page, public: web.Public, hosts: web.Hosts(), ownStats: true,
+		check: func() error {
+			if flags.WebDir == "" {
+				return nil
+			}
+			if info, err := os.Stat(flags.WebDir); err != nil || !info.IsDir() {
+				return usagef("--web-dir %q is no directory", flags.WebDir)
+			}
+			return nil
+		},
 		room: func(b *gateway.Bus, set *httpSetup) (http.Handler, error) {
 			return web.New(b, web.Config{
 				Namespace: s.opts.WebNamespace, Version: s.process.build().Version, System: d.system(), Links: d.links,

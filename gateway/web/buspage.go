@@ -234,20 +234,24 @@ func (m *monitor) connections(ctx context.Context, d *busData, view clientView) 
 	}
 }
 
-// programs are who is behind a connection: services, or the program itself.
-func programs(view clientView, server string, id uint64, name string) []string {
-	var all []string
+// program is who is behind a connection: the service, if it is one alone, else the
+// program by the name of its connection.
+func program(view clientView, server string, id uint64, name string) string {
+	service := ""
 	for _, i := range view.AtClient(server, id) {
-		if !slices.Contains(all, i.Service) {
-			all = append(all, i.Service)
+		if service != "" && service != i.Service {
+			service = ""
+			break
 		}
+		service = i.Service
 	}
-	if len(all) == 0 && name != "" {
-		all = append(all, name)
-	} else if len(all) == 0 {
-		all = append(all, fmt.Sprintf("connection %d", id))
+	switch {
+	case service != "":
+		return service
+	case name != "":
+		return name
 	}
-	return all
+	return fmt.Sprintf("connection %d", id)
 }
 
 func (d *busData) text(b *bytes.Buffer) {

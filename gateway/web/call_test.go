@@ -77,12 +77,12 @@ func TestTheTerminalTakesTheWordsOfTheCommand(t *testing.T) {
 		h := open(t, b, web.Config{})
 		h.greet(t)
 		for line, want := range map[string]string{
-			"help":          "query SERVICE METHOD [JSON]",
-			"list services": greeter + "\n",
-			"mbus list":     greeter + "\n",
-			"get service " + greeter:                              "Endpoint: Say.Hello",
-			"health " + greeter:                                   "\t\tok\n",
-			"stats " + greeter:                                    "started\tuptime\tmemory",
+			"help":                   "query SERVICE METHOD [JSON]",
+			"list services":          greeter + "\n",
+			"mbus list":              greeter + "\n",
+			"get service " + greeter: "Endpoint: Say.Hello",
+			"health " + greeter:      "\t\tok\n",
+			"stats " + greeter:       "started\tuptime\tmemory",
 			"query " + greeter + ` Say.Hello {"name": "John"}`:    "{\n\t\"msg\": \"Hello John\"\n}\n",
 			"query " + greeter + ` Say.Hello '{"name": "Jo hn"}'`: "Hello Jo hn",
 			"": "",

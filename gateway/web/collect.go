@@ -50,7 +50,7 @@ type collector struct {
 	t        *table
 	looks    uint64
 	looked   time.Time
-	changes  uint64 // of the View, as of the last look
+	changes  uint64    // of the View, as of the last look
 	asked    time.Time // when answers came last
 	pace     time.Duration
 	failure  string
@@ -68,14 +68,14 @@ func newCollector(b *gateway.Bus, h *hub, url func() string, log zerolog.Logger)
 }
 
 // start begins to collect until ctx ends.
-func (c *collector) start(ctx context.Context, m *monitor) {
+func (c *collector) start(ctx context.Context, w *Web) {
 	c.mu.Lock()
 	c.up, c.upSince = c.bus.Conn.Connected(), time.Now()
 	c.mu.Unlock()
 	c.work.Go(func() { c.watch(ctx) })
 	c.work.Go(func() { c.follow(ctx) })
 	c.work.Go(func() { c.question(ctx) })
-	c.work.Go(func() { c.publishSlow(ctx, m) })
+	c.work.Go(func() { c.publishSlow(ctx, w) })
 }
 
 func (c *collector) wait() { c.work.Wait() }

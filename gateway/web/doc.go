@@ -42,6 +42,7 @@
 // /rpc is [gateway.RPC]. /favicon.ico is the icon.
 //
 //	Row       {"id":7,"name","health":"down|degraded|starting|stale|ok","why":TEXT,"since","kind":"mbus|foreign|app",
+//	           "own":true of the parts of mbus itself,
 //	           "versions":[{"version","instances"}],"instances":4,"rps","p50_ms","p99_ms","errors_per_s",
 //	           "error_percent","in_flight","load","last_seen","spark":[40 rates, null where unknown, one a second]}
 //	Services  {"at","seq":12,"bus":Link,"totals":Totals,"series":Series of the last 180 s,
@@ -92,7 +93,8 @@
 // # Own endpoints
 //
 //	GET  /-/a/{hash}/{file}   the files of the app, for ever; another hash is 404
-//	GET  /-/live              one stream of server-sent events, for all tabs of a browser: ?topics=a,b
+//	GET  /-/live              one stream of server-sent events, for all tabs of a browser: ?topics=a,b; services@12 and
+//	                          nodes@12 begin after the delta 12, which is the seq of the page
 //	POST /-/live              {"id":ID OF hello,"topics":[…]}: other topics for that stream; 204, 404 without it
 //	GET  /-/index             {"services":[{"name","health","methods":[…]}],"more":0}: for palettes and pickers
 //	POST /-/call              Call: a unary call; always 200 with an Envelope

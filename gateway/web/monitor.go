@@ -19,6 +19,7 @@ const (
 	maxServers      = 64
 	maxConnections  = 1000
 	maxSubscribed   = 256 // connections whose subscriptions are read
+	maxTopicsOf     = 64  // topics of one connection that are shown
 	// monitorFresh is how long an answer of the brokers serves, subscriptionsFresh
 	// that of their subscriptions.
 	monitorFresh       = time.Second
@@ -211,8 +212,8 @@ func (m *monitor) subscribers(ctx context.Context, topic string) (n int, known b
 	return n, counts != nil
 }
 
-// clients are the connections of programs that know nothing of mbus, by what they
-// subscribe to: edges from topics.
+// clients are who subscribes to topics, as edges from them: services, and programs
+// that know nothing of mbus.
 func (m *monitor) clients(ctx context.Context, view clientView) []edgeView {
 	answers, err := m.ask(ctx, "CONNZ", connzOptions{Subscriptions: true, Limit: maxSubscribed}, subscriptionsFresh)
 	if err != nil {
@@ -222,19 +223,33 @@ func (m *monitor) clients(ctx context.Context, view clientView) []edgeView {
 	known := make(map[edgeKey]bool)
 	each(answers, func(a *about, c *connz) {
 		for _, one := range c.Connections {
-			for _, name := range programs(view, a.Server.ID, one.ID, one.Name) {
-				for _, subject := range one.Subjects {
-					key := edgeKey{topicPrefix + subject, name}
-					if wire.CheckPattern(subject) != nil || known[key] || len(edges) >= maxSubjects {
-						continue
-					}
-					known[key] = true
-					edges = append(edges, edgeView{From: key.from, To: key.to, Rate: unknownNumber(), Errors: unknownNumber(), Calls: unknownNumber(), Source: "broker"})
+			topics := topicsOf(one.Subjects)
+			if len(topics) == 0 {
+				continue
+			}
+			name := program(view, a.Server.ID, one.ID, one.Name)
+			for _, topic := range topics {
+				key := edgeKey{topicPrefix + topic, name}
+				if known[key] || len(edges) >= maxSubjects {
+					continue
 				}
+				known[key] = true
+				edges = append(edges, edgeView{From: key.from, To: key.to, Rate: unknownNumber(), Errors: unknownNumber(), Calls: unknownNumber(), Source: "broker"})
 			}
 		}
 	})
 	return edges
+}
+
+// topicsOf are the subscriptions to topics among all of a connection.
+func topicsOf(subjects []string) []string {
+	var topics []string
+	for _, subject := range subjects {
+		if len(topics) < maxTopicsOf && wire.CheckPattern(subject) == nil {
+			topics = append(topics, subject)
+		}
+	}
+	return topics
 }
 
 // topicPrefix begins the name of a topic in the topology.

@@ -184,3 +184,25 @@ func TestAServiceShowsItsSchemasAndCommands(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	})
 }
+
+func TestNodesTellOfTheirProcessesWhileSomebodyLooks(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		h := open(t, b, web.Config{})
+		s := h.greet(t)
+		type nodes struct {
+			Nodes []struct {
+				ID, State string
+				Memory    *float64
+				Threads   *float64
+			}
+		}
+		if d := page[nodes](t, h, "/nodes"); len(d.Nodes) != 1 || d.Nodes[0].Memory != nil {
+			t.Fatalf("at first %+v", d.Nodes)
+		}
+		time.Sleep(3 * time.Second)
+		d := page[nodes](t, h, "/nodes?q=is:ok")
+		if len(d.Nodes) != 1 || d.Nodes[0].ID != greeter+"-"+s.ID() || d.Nodes[0].Memory == nil || *d.Nodes[0].Threads == 0 {
+			t.Errorf("later %+v", d.Nodes)
+		}
+	})
+}

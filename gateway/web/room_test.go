@@ -168,17 +168,16 @@ type (
 		Matched int `json:"matched"`
 	}
 	Delta struct {
-		Topic     string   `json:"topic"`
-		Seq       int      `json:"-"`
-		Prev      int      `json:"-"`
-		Rows      []Row    `json:"rows"`
-		Gone      []int    `json:"gone"`
-		N         [][]any  `json:"n"`
-		Connected *bool    `json:"connected"`
-		Events    []Shown  `json:"events"`
-		Skipped   int      `json:"skipped"`
-		ID        string   `json:"id"`
-
+		Topic     string  `json:"topic"`
+		Seq       int     `json:"-"`
+		Prev      int     `json:"-"`
+		Rows      []Row   `json:"rows"`
+		Gone      []int   `json:"gone"`
+		N         [][]any `json:"n"`
+		Connected *bool   `json:"connected"`
+		Events    []Shown `json:"events"`
+		Skipped   int     `json:"skipped"`
+		ID        string  `json:"id"`
 	}
 	Shown struct {
 		Subject, Data, Encoding string

@@ -13,6 +13,7 @@ type row struct {
 	Why       string         `json:"why,omitempty"`
 	Since     int64          `json:"since"`
 	Kind      string         `json:"kind"`
+	Own       bool           `json:"own,omitempty"`
 	Versions  []versionCount `json:"versions"`
 	Instances int            `json:"instances"`
 	rowNumbers
@@ -45,7 +46,7 @@ func (r *row) same(o *row) bool {
 // row makes a row without the spark.
 func (s *service) row() *row {
 	r := &row{
-		ID: s.id, Name: s.name, Health: s.health, Why: s.why, Since: milli(s.since), Kind: s.kind, Versions: s.versions,
+		ID: s.id, Name: s.name, Health: s.health, Why: s.why, Since: milli(s.since), Kind: s.kind, Own: own(s.name), Versions: s.versions,
 		Instances: len(s.instances), Load: s.now.load, LastSeen: milli(s.lastSeen),
 		rowNumbers: rowNumbers{Rate: s.now.rate, P50: s.now.p50, P99: s.now.p99, Errors: s.now.errors, Percent: s.percent(), InFlight: s.now.inFlight},
 	}
@@ -174,4 +175,13 @@ func (c *collector) publishRows(now time.Time) {
 		c.t.dropped = nil
 	}
 	c.hub.send(topicServices, "services", d.Seq, d)
+}
+
+// own reports whether a service is a part of mbus itself.
+func own(name string) bool {
+	switch name {
+	case "mbus", "go.micro.api", "go.micro.sidecar", Service:
+		return true
+	}
+	return false
 }

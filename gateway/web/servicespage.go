@@ -152,9 +152,12 @@ func (t *table) latest(now time.Time) series {
 
 // text is the page as a table.
 func (d *servicesData) text(b *bytes.Buffer) {
-	if len(d.Rows) == 0 && d.Filter == "" {
+	if d.Filter == "" && d.Offset == 0 && !slices.ContainsFunc(d.Rows, func(r *row) bool { return !r.Own }) {
 		b.WriteString(firstRun)
-		return
+		if len(d.Rows) == 0 {
+			return
+		}
+		b.WriteString("\n")
 	}
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "HEALTH\tSERVICE\tVERSION\tNODES\tREQ/S\tP99 ms\tERR %") // a Buffer takes everything

@@ -94,8 +94,10 @@ type instance struct {
 	requests uint64
 	failed   uint64
 	process  processNumbers
-	shown    *node
-	seen     uint64 // the look that it was in
+	// processAsked is when it was last asked for them.
+	processAsked time.Time
+	shown        *node
+	seen         uint64 // the look that it was in
 }
 
 // counters are what an instance has counted at one endpoint.

@@ -143,15 +143,18 @@ func (d *topologyData) text(b *bytes.Buffer) {
 	}
 }
 
-// publishSlow tells the pages of the topology and of the bus, now and then.
-func (c *collector) publishSlow(ctx context.Context, m *monitor) {
+// publishSlow tells the pages of the topology and of the bus, now and then, and
+// asks nodes about their processes.
+func (c *collector) publishSlow(ctx context.Context, w *Web) {
+	m := w.monitor
 	tick := time.NewTicker(topologyPace)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case now := <-tick.C:
+			c.measure(ctx, w, now)
 		}
 		if c.hub.wants(topicTopology) {
 			d := c.topology("", 0, nil, m.clients(ctx, c.bus.View()), time.Now())

@@ -110,7 +110,7 @@ func New(b *gateway.Bus, cfg Config) (*Web, error) {
 func (w *Web) Start(ctx context.Context) error {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	w.cancel = cancel
-	w.collect.start(gateway.Own(running), w.monitor)
+	w.collect.start(gateway.Own(running), w)
 	w.tails.start(running)
 	return nil
 }
