@@ -6,6 +6,7 @@ package crowd
 
 import (
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"sync"
@@ -118,10 +119,8 @@ func (c *Crowd) pave() {
 func (c *Crowd) Start(ctx context.Context) error {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c.cancel = cancel
-	for _, srv := range c.servers {
-		if err := srv.Start(ctx); err != nil {
-			return err
-		}
+	if err := c.all(func(srv *rpc.Server) error { return srv.Start(ctx) }); err != nil {
+		return err
 	}
 	if c.cfg.Rate > 0 && len(c.roads) > 0 {
 		c.busy.Go(func() { c.chatter(running) })
@@ -178,13 +177,25 @@ func (c *Crowd) Stop(ctx context.Context) error {
 	}
 	c.cancel()
 	c.busy.Wait()
-	var first error
-	for _, srv := range c.servers {
-		if err := srv.Stop(ctx); err != nil && first == nil {
-			first = err
-		}
+	return c.all(func(srv *rpc.Server) error { return srv.Stop(ctx) })
+}
+
+// all does the same with every server, several at a time.
+func (c *Crowd) all(f func(*rpc.Server) error) error {
+	const atOnce = 32
+	errs := make([]error, atOnce)
+	var working sync.WaitGroup
+	for w := range atOnce {
+		working.Go(func() {
+			for i := w; i < len(c.servers); i += atOnce {
+				if err := f(c.servers[i]); err != nil && errs[w] == nil {
+					errs[w] = err
+				}
+			}
+		})
 	}
-	return first
+	working.Wait()
+	return errors.Join(errs...)
 }
 
 // answer takes as long as the service does, and fails as often.
