@@ -13,6 +13,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/mbus-dev/mbus/gateway"
 )
 
 //go:embed app
@@ -35,6 +37,7 @@ type assets struct {
 
 type asset struct {
 	kind         string
+	worker       bool   // it may run as a worker
 	plain, small []byte // small is gzip's, nil if that is no smaller
 }
 
@@ -74,7 +77,7 @@ func loadAssets(disk fs.FS) (*assets, error) {
 }
 
 func newAsset(name string, body []byte) (asset, error) {
-	f := asset{kind: kindOf(name), plain: body}
+	f := asset{kind: kindOf(name), worker: mayRun(name), plain: body}
 	if strings.HasPrefix(f.kind, "font/") {
 		return f, nil
 	}
@@ -93,6 +96,12 @@ func newAsset(name string, body []byte) (asset, error) {
 		f.small = small.Bytes()
 	}
 	return f, nil
+}
+
+// mayRun reports whether a file may be opened as a page or a worker, and needs a
+// policy of its own.
+func mayRun(name string) bool {
+	return path.Dir(name) == "." && path.Ext(name) == ".js" || path.Ext(name) == ".svg"
 }
 
 func kindOf(name string) string {
@@ -137,7 +146,7 @@ func (a *assets) get(name string) (asset, bool) {
 		return asset{}, false
 	}
 	body, err := fs.ReadFile(a.disk, name)
-	return asset{kind: kindOf(name), plain: body}, err == nil
+	return asset{kind: kindOf(name), worker: mayRun(name), plain: body}, err == nil
 }
 
 func (w *Web) serveAsset(rw http.ResponseWriter, r *http.Request) {
@@ -146,7 +155,7 @@ func (w *Web) serveAsset(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "no such file; the program has changed, load the page again", http.StatusNotFound)
 		return
 	}
-	keep := "public, max-age=31536000, immutable"
+	keep := "max-age=31536000, immutable"
 	if w.assets.disk != nil {
 		keep = "no-store"
 	}
@@ -167,7 +176,13 @@ func (f asset) write(rw http.ResponseWriter, r *http.Request, keep string) {
 	h := rw.Header()
 	h.Set("Content-Type", f.kind)
 	h.Set("Cache-Control", keep)
-	h.Set("Content-Security-Policy", policy) // a worker has the policy of its own file
+	h["Date"] = nil // it is the same for ever, and there are many files
+	for _, name := range []string{"Referrer-Policy", gateway.HeaderRequestID, "Content-Security-Policy"} {
+		h.Del(name)
+	}
+	if f.worker {
+		h.Set("Content-Security-Policy", policy) // that of the page does not bind it
+	}
 	body := f.plain
 	if f.small != nil {
 		h.Set("Vary", "Accept-Encoding")

@@ -206,3 +206,24 @@ func TestNodesTellOfTheirProcessesWhileSomebodyLooks(t *testing.T) {
 		}
 	})
 }
+
+func TestTheFilesOfTheAppAreKeptForEverUnderOneHash(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		h := open(t, b, web.Config{})
+		body := h.ask(http.MethodGet, "/services", "", "Accept", "text/html").Body.String()
+		_, rest, _ := strings.Cut(body, `"base":"`)
+		base, _, _ := strings.Cut(rest, `"`)
+		w := h.ask(http.MethodGet, base+"/app.js", "", "Accept-Encoding", "gzip")
+		if w.Code != http.StatusOK || w.Header().Get("Content-Encoding") != "gzip" || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
+			t.Errorf("%d %v", w.Code, w.Header())
+		}
+		if w := h.ask(http.MethodGet, base+"/worker.js", ""); w.Header().Get("Content-Security-Policy") == "" || w.Header().Get("Content-Encoding") != "" {
+			t.Errorf("a worker: %v", w.Header())
+		}
+		for _, path := range []string{"/-/a/000000000000/app.js", base + "/shell.html", base + "/no.js", base + "/../pages.go", base + "/"} {
+			if w := h.ask(http.MethodGet, path, ""); w.Code == http.StatusOK {
+				t.Errorf("%s: %d", path, w.Code)
+			}
+		}
+	})
+}
