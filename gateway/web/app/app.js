@@ -7,7 +7,7 @@
 //   pages/  one module a page: {title(), view, load(data), topics(), bar(), on(kind, data)}
 //   vendor/ npm files, unchanged; VENDOR.json says which
 import {html, render, view, signal, effect, untracked} from "./ui/view.js";
-import {page, path, params, here, onArrive, go, setParams, nextTheme, prefs, copy, tell, say, param} from "./ui/state.js";
+import {page, path, params, here, onArrive, go, setParams, nextTheme, prefs, copy, tell, say, param, styles, dressed} from "./ui/state.js";
 import {connect, listen, pause, resync} from "./ui/live.js";
 import * as services from "./ui/services.js";
 import {Shell, dialog, shown} from "./ui/shell.js";
@@ -18,7 +18,7 @@ import {Keys} from "./core/keys.js";
 const modules = new Map();
 const broken = signal(null);
 async function moduleOf(name) {
-  if (!modules.has(name)) modules.set(name, (await import(`./pages/${name}.js`)).default);
+  if (!modules.has(name)) modules.set(name, (name === "services" ? await import("./pages/services.js") : await dressed(import(`./pages/${name}.js`))).default);
   return modules.get(name);
 }
 
@@ -113,3 +113,4 @@ effect(() => { page.value; untracked(arrange); });
 performance.mark("mbus:shown");
 document.documentElement.dataset.ready = "yes";
 connect();
+setTimeout(styles, 1000);

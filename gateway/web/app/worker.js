@@ -83,7 +83,7 @@ export class Hub {
       this.id = JSON.parse(text).id;
       if (this.wanted().join() !== this.key || this.replay.size) this.sync();
     }
-    const topic = kind === "hello" || kind === "link" ? "" : /"topic":"((?:[^"\\]|\\.)*)"/.exec(text)?.[1] ?? "";
+    const topic = kind === "hello" || kind === "link" ? "" : JSON.parse(`"${/"topic":"((?:[^"\\]|\\.)*)"/.exec(text)?.[1] ?? ""}"`);
     for (const [port, p] of this.ports) {
       if (!p.asleep && (!topic || p.topics.includes(topic))) port.postMessage({kind, topic, text});
     }

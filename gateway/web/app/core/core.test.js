@@ -135,7 +135,7 @@ const tests = {
     same(fuzzy.find("order", ["reorderer", "go.order"], x => x, 1), ["go.order"]);
   },
   "subjects fold into a tree"() {
-    const t = subjects.tree([{name: "orders.eu.paid"}, {name: "orders.eu.made"}, {name: "mail"}]);
+    const t = subjects.tree([{name: "orders.eu.paid"}, {name: "orders.eu.made"}, {name: "orders.eu.>"}, {name: "mail"}]);
     same(t.map(n => [n.name, n.kids.map(k => k.name)]), [["mail", []], ["orders.eu", ["made", "paid"]]]);
   },
   "keys follow the map that the help shows"() {

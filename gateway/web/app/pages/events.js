@@ -18,7 +18,7 @@ function load(d) {
   if (d.subject !== subject) {
     subject = d.subject;
     list.value = []; skipped.value = {last: 0, all: 0}; chosen.value = null; fresh.value = 0;
-    if (subject && !/[*>]/.test(subject)) { topic.value = subject; ask(); }
+    if (subject && !/[*>]/.test(subject)) { topic.value = subject; ask(1500); }
   }
 }
 
@@ -35,12 +35,13 @@ const words = computed(() => param("q").toLowerCase().split(/\s+/).filter(Boolea
 const seen = computed(() => words.value.length ? list.value.filter(e => words.value.every(w => (e.subject + " " + (e.encoding === "text" ? e.data : "")).toLowerCase().includes(w))) : list.value);
 
 let asking = 0;
-function ask() {
+/** Asks who subscribes, after a while: the page's own tail counts, too, once it has begun. */
+function ask(wait = 250) {
   clearTimeout(asking);
   const t = topic.value.trim();
   listeners.value = null;
   if (!t) return;
-  asking = setTimeout(() => getJSON("/-/subscribers?topic=" + encodeURIComponent(t)).then(d => { if (d.topic === topic.value.trim()) listeners.value = d; }, () => {}), 250);
+  asking = setTimeout(() => getJSON("/-/subscribers?topic=" + encodeURIComponent(t)).then(d => { if (d.topic === topic.value.trim()) listeners.value = d; }, () => {}), wait);
 }
 
 async function publish() {

@@ -1,6 +1,6 @@
 // The page Services: totals, the chart, the grid and the inspector.
 import {html, view, signal, computed, later} from "../ui/view.js";
-import {param, params, setParams, go, prefs, copy} from "../ui/state.js";
+import {param, params, setParams, go, prefs, copy, dressed} from "../ui/state.js";
 import {stale} from "../ui/live.js";
 import {rows, tick, shape, totals, series, take, complete} from "../ui/services.js";
 import {Grid} from "../ui/grid.js";
@@ -10,8 +10,8 @@ import {compile, complete as completions, serviceFields, serviceWords, sorted, r
 import {count, rate, ms, percent, versionsText, plural} from "../core/format.js";
 import {serviceURL} from "../core/routes.js";
 
-const Inspector = later(() => import("../ui/inspector.js").then(m => m.Inspector), () => html`<aside class="inspect" aria-label="Inspector"></aside>`);
-const FirstRun = later(() => import("../ui/firstrun.js").then(m => m.FirstRun));
+const Inspector = later(() => dressed(import("../ui/inspector.js")).then(m => m.Inspector), () => html`<aside class="inspect" aria-label="Inspector"></aside>`);
+const FirstRun = later(() => dressed(import("../ui/firstrun.js")).then(m => m.FirstRun));
 
 const columns = [
   {key: "health", title: "Health", width: "98px", cell: r => html`<${Health} h=${r.health}/>`},
@@ -66,7 +66,7 @@ const groupColumns = columns.map(c => c.key === "name"
 const Totals = view(() => {
   tick.value;
   const t = totals.value;
-  return html`<div class="sum"><dl class="figs"><${Figure} name="Requests" value=${rate(t?.rps)} unit="/s"/><${Figure} name="Worst p99" value=${ms(t?.p99_ms)} unit=${t?.p99_ms == null ? "" : " ms"}/>
+  return html`<div class=${"sum" + (stale.value ? " old" : "")}><dl class="figs"><${Figure} name="Requests" value=${rate(t?.rps)} unit="/s"/><${Figure} name="Worst p99" value=${ms(t?.p99_ms)} unit=${t?.p99_ms == null ? "" : " ms"}/>
     <${Figure} name="Down" value=${count(t?.down)} kind=${t?.down ? "down" : ""}/><${Figure} name="Degraded" value=${count(t?.degraded)} kind=${t?.degraded ? "degraded" : ""}/></dl>
     <${Sketch} label="Traffic" t=${series.t} tick=${tick.value} span=${180} lines=${[{name: "req/s", values: series.rps, unit: "", color: "--c1", format: rate}, {name: "worst p99", values: series.p99_ms, unit: " ms", color: "--c2", dash: true, format: ms}]}/></div>`;
 });

@@ -1,6 +1,6 @@
 // What stands around every page: the rail, the top bar, the Line, and dialogs.
 import {html, view, signal, later} from "./view.js";
-import {boot, asset, path, param, setParams, page, here, loading, said, toast, theme, nextTheme, now, go, failure} from "./state.js";
+import {boot, asset, path, param, setParams, page, here, loading, dressed, said, toast, theme, nextTheme, now, go, failure} from "./state.js";
 import {pill, paused, waiting, pause, newer, bus} from "./live.js";
 import {totals, worst} from "./services.js";
 import {strip} from "../core/window.js";
@@ -88,9 +88,9 @@ function lineKeys(e) {
   to.focus();
 }
 
-const Help = later(() => import("./dialogs.js").then(m => m.Help));
-const Menu = later(() => import("./dialogs.js").then(m => m.Menu));
-const Palette = later(() => import("./palette.js").then(m => m.Palette));
+const Help = later(() => dressed(import("./dialogs.js")).then(m => m.Help));
+const Menu = later(() => dressed(import("./dialogs.js")).then(m => m.Menu));
+const Palette = later(() => dressed(import("./palette.js")).then(m => m.Palette));
 
 const icons = {auto: "◐", light: "○", dark: "●"};
 export const Shell = view(({children}) => {
@@ -114,7 +114,7 @@ export const Shell = view(({children}) => {
 const Lost = view(() => {
   const p = pill.value, f = failure.value;
   if (p.kind === "gone" && now.value - p.since > 1500) return html`<div class="banner bad" role="alert"><span><b>mbus is gone.</b> The dashboard tries again by itself. What is shown is <span class="mono">${span(now.value - p.since)}</span> old.</span></div>`;
-  if (p.kind === "bus") return html`<div class="banner bad" role="alert"><span><b>The bus is disconnected.</b> mbus runs but reaches no NATS at <code>${bus.value.url}</code>${bus.value.error ? `: ${bus.value.error}` : ""}. What is shown is <span class="mono">${span(now.value - bus.value.since)}</span> old.</span></div>`;
+  if (p.kind === "bus") return html`<div class="banner bad" role="alert"><span><b>The bus is disconnected.</b> mbus runs but reaches no NATS at <code>${bus.value.url}</code>, and tries again by itself. What is shown is <span class="mono">${span(now.value - bus.value.since)}</span> old.</span></div>`;
   if (f) return html`<div class="banner bad" role="alert"><span><b>The last update failed.</b> ${f.error.message}. What is shown is <span class="mono">${span(now.value - page.value.at)}</span> old.</span><button type="button" class="btn small" onClick=${() => go(location.href)}>Try again</button></div>`;
   return null;
 });

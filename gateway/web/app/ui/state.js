@@ -5,6 +5,17 @@ import {route, search} from "../core/routes.js";
 export const boot = JSON.parse(document.getElementById("boot").textContent);
 export const asset = path => new URL("../" + path, import.meta.url).href;
 
+let styled = null;
+/** Fetches the styles that the first look at Services does not need. */
+export function styles() {
+  return styled ??= new Promise(done => {
+    const link = Object.assign(document.createElement("link"), {rel: "stylesheet", href: asset("pages.css"), onload: done, onerror: done});
+    document.head.append(link);
+  });
+}
+/** Fetches a module together with the styles. */
+export const dressed = coming => Promise.all([coming, styles()]).then(([m]) => m);
+
 // ---- preferences, kept in this browser
 function stored(key, fallback) {
   let v = fallback;

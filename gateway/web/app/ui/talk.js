@@ -26,7 +26,7 @@ export const Talk = view(({service, method, node, kind, text, setText, onEnd}, s
     s.state.value = "connecting";
     ws.onopen = () => {
       s.state.value = "open";
-      ws.send(squeeze(text)); add({dir: "out", text});
+      ws.send(squeeze(text)); add({dir: "out", text: squeeze(text)});
       if (kind === "server") { ws.send(""); s.half.value = true; }
     };
     ws.onmessage = ({data}) => {
@@ -41,12 +41,12 @@ export const Talk = view(({service, method, node, kind, text, setText, onEnd}, s
       onEnd?.({ok: end.ok, ms: Date.now() - started, messages: s.n.value.in, text: end.text, status: s.error?.status ?? (end.ok ? 200 : 0)});
     };
   };
-  const send = () => { if (!bad && s.ws && s.state.value === "open" && !s.half.value) { s.ws.send(squeeze(text)); add({dir: "out", text}); } };
+  const send = () => { if (!bad && s.ws && s.state.value === "open" && !s.half.value) { s.ws.send(squeeze(text)); add({dir: "out", text: squeeze(text)}); } };
   const running = s.state.value === "open" || s.state.value === "connecting", both = kind !== "server";
   return html`<div class="talk"><${JSONField} id="q-json" label=${running && both ? "Next message" : "Request"} value=${text} onInput=${setText} onSend=${running ? send : open} rows=${7}/>
     <div class="row">${!running ? html`<button type="button" class="btn pri" aria-disabled=${String(Boolean(bad))} onClick=${open}>Open the stream</button>` : html`${both && html`<button type="button" class="btn pri" disabled=${s.half.value} onClick=${send}>Send message</button><button type="button" class="btn" disabled=${s.half.value} onClick=${() => { s.ws.send(""); s.half.value = true; }}>Last message sent</button>`}<button type="button" class="btn" onClick=${() => { s.ws?.close(1000); tell("Stream stopped."); }}>Stop</button>`}<span class="quiet"><kbd>Ctrl</kbd> <kbd>Enter</kbd></span></div>
     <div class="lab"><span class="lab-t">Messages</span><span class="quiet mono" role="status">${running ? s.state.value === "open" ? "open" : "connecting" : ""} ${plural(s.n.value.in, "message")} in${both ? `, ${count(s.n.value.out)} out` : ""}</span></div>
-    <ol class="msgs" tabindex="0" role="log" aria-label="Messages of the stream" data-test="messages" ref=${el => { s.el = el; }} onScroll=${e => { s.follow = e.target.scrollTop + e.target.clientHeight > e.target.scrollHeight - 30; }}>${s.list.value.map((m, i) => html`<li key=${m.at + "-" + i} class=${m.dir}><span class="dir" title=${m.dir === "in" ? "from the service" : "sent"}>${m.dir === "in" ? "←" : "→"}<span class="vh">${m.dir === "in" ? "received" : "sent"}</span></span><span class="quiet mono">${clock(m.at, true)}</span><pre>${m.text}</pre></li>`)}
-      ${!s.list.value.length && html`<li class="quiet">${running ? "Nothing yet." : "Opened, the stream shows its messages here."}</li>`}</ol>
+    <div class="msgs" tabindex="0" role="log" aria-label="Messages of the stream" data-test="messages" ref=${el => { s.el = el; }} onScroll=${e => { s.follow = e.target.scrollTop + e.target.clientHeight > e.target.scrollHeight - 30; }}><ol>${s.list.value.map((m, i) => html`<li key=${m.at + "-" + i} class=${m.dir}><span class="dir" title=${m.dir === "in" ? "from the service" : "sent"}>${m.dir === "in" ? "←" : "→"}<span class="vh">${m.dir === "in" ? "received" : "sent"}</span></span><span class="quiet mono">${clock(m.at, true)}</span><pre>${m.text}</pre></li>`)}
+      ${!s.list.value.length && html`<li class="quiet">${running ? "Nothing yet." : "Opened, the stream shows its messages here."}</li>`}</ol></div>
     ${s.end.value && html`<p class=${"end " + (s.end.value.ok ? "okn" : "badn")} role="status" data-test="end">${s.end.value.ok ? "The stream ended well." : `The stream ended: ${s.end.value.text}`}</p>`}</div>`;
 });
