@@ -46,7 +46,7 @@ var imports = map[string][]string{
 	"gateway/api":         {"bus", "bus/codec", "discovery", "rpc", "rpc/schema", "pubsub", "gateway", "gateway/live", "gateway/spec"},
 	"gateway/sidecar":     {"bus", "bus/codec", "discovery", "discovery/registrar", "rpc", "pubsub", "gateway", "gateway/live", "bus/wire"},
 	"gateway/mcp":         {"bus", "bus/wire", "bus/codec", "discovery", "rpc", "gateway", "rpc/schema", "gateway/spec"},
-	"gateway/web":         {"bus", "bus/codec", "discovery", "discovery/registrar", "rpc", "rpc/schema", "pubsub", "gateway", "gateway/live"},
+	"gateway/web":         {"bus", "bus/wire", "bus/codec", "discovery", "rpc", "rpc/schema", "pubsub", "gateway", "gateway/live", "gateway/api"},
 	"cli":                 {"bus", "bus/wire", "bus/codec", "discovery", "discovery/registrar", "discovery/selector", "rpc", "rpc/schema", "pubsub", "embedded", "gateway", "gateway/token", "gateway/api", "gateway/live", "gateway/spec", "gateway/sidecar", "gateway/mcp", "gateway/web", "examples", "embedded/bind"},
 	"examples":            {"bus", "bus/codec", "discovery", "discovery/selector", "rpc", "pubsub", "gateway", "gateway/api", "examples"},
 }

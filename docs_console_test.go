@@ -254,7 +254,7 @@ func (r *transcript) start(term *terminal, s step) {
 	node := strings.HasPrefix(s.command, "mbus node")
 	joined := strings.Contains(s.command, "--url")
 	if node {
-		cmd.Env = append(cmd.Env, "MBUS_API_ADDRESS=127.0.0.1:0", "MBUS_SIDECAR_ADDRESS=127.0.0.1:0")
+		cmd.Env = append(cmd.Env, "MBUS_API_ADDRESS=127.0.0.1:0", "MBUS_SIDECAR_ADDRESS=127.0.0.1:0", "MBUS_WEB_ADDRESS=127.0.0.1:0")
 	}
 	if node && !joined {
 		cmd.Env = append(cmd.Env, "MBUS_LISTEN=127.0.0.1:0", "MBUS_ADDRESSES_FILE="+r.addresses)
@@ -273,6 +273,14 @@ func (r *transcript) start(term *terminal, s step) {
 		r.t.Fatal(err)
 	}
 	term.running = cmd
+	if node {
+		r.await(s, func() bool { return strings.Contains(term.out.text(), "  bus ") }, term)
+		for before, usual := range map[string]string{"dashboard http://": "127.0.0.1:8082", "api       http://": "127.0.0.1:8080"} {
+			_, rest, _ := strings.Cut(term.out.text(), before)
+			address, _, _ := strings.Cut(rest, "\n")
+			r.replace = append(r.replace, strings.TrimSpace(address), usual)
+		}
+	}
 	switch {
 	case node && !joined:
 		r.await(s, func() bool { return strings.Contains(term.out.text(), "  bus ") }, term)

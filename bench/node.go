@@ -104,7 +104,7 @@ type running struct {
 // startNode starts a node on a free port with a temporary store, and tells how
 // long that took from exec to the line that says it is ready.
 func startNode(ctx context.Context, program string) (*running, time.Duration, error) {
-	n := &running{command: exec.Command(program, "node", "--demo", "--listen", "127.0.0.1:0", "--api-address", "127.0.0.1:0", "--sidecar-address", "127.0.0.1:0", "--ephemeral"), ended: make(chan struct{})}
+	n := &running{command: exec.Command(program, "node", "--demo", "--listen", "127.0.0.1:0", "--api-address", "127.0.0.1:0", "--sidecar-address", "127.0.0.1:0", "--web-address", "off", "--ephemeral"), ended: make(chan struct{})}
 	out, err := n.command.StdoutPipe()
 	if err != nil {
 		return nil, 0, err

@@ -29,9 +29,10 @@ type grammar struct {
 	Publish   publishCommand   `cmd:"" group:"Events" help:"Publish an event."`
 	Subscribe subscribeCommand `cmd:"" group:"Events" help:"Print the events of a topic."`
 
-	Node    nodeCommand    `cmd:"" group:"Node" help:"Run the bus: broker, registry, API gateway and sidecar in one process."`
+	Node    nodeCommand    `cmd:"" group:"Node" help:"Run the bus in one process: broker, registry, gateways and dashboard."`
 	API     apiCommand     `cmd:"" name:"api" group:"Node" help:"Run the API gateway alone."`
 	Sidecar sidecarCommand `cmd:"" group:"Node" help:"Run the sidecar alone."`
+	Web     webCommand     `cmd:"" group:"Node" help:"Run the dashboard alone."`
 
 	Mcp        mcpCommand        `cmd:"" group:"Tools" help:"Give the services to a language model, as tools."`
 	Cli        promptCommand     `cmd:"" group:"Tools" help:"Take commands at a prompt."`

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -31,6 +32,10 @@ type face struct {
 	corsFlag string
 	// pages are the paths that links of other sites may lead to; nil is "/".
 	pages func(path string) bool
+	// public are the paths that pages of other sites may load from; nil is none.
+	public func(path string) bool
+	// ownStats says that the room has a page at /stats itself.
+	ownStats bool
 	// hosts are names beside those of --allow-host.
 	hosts []string
 	// before runs before everything else of a process of its own; nil is nothing.
@@ -71,7 +76,10 @@ func (s *session) faces(ctx context.Context, flags *httpFlags, ownBroker bool, a
 		}
 		if f.check != nil {
 			if err := f.check(); err != nil {
-				return fs, usagef("%s", bus.AsError(err).Message)
+				if _, ours := errors.AsType[*usageError](err); !ours {
+					err = usagef("%s", bus.AsError(err).Message)
+				}
+				return fs, err
 			}
 		}
 		fs.on = append(fs.on, f)
@@ -127,8 +135,8 @@ func (f *face) edge(s *session, set *httpSetup) gateway.EdgeConfig {
 		}
 	}
 	return gateway.EdgeConfig{
-		Name: f.service, Hosts: hosts, Origins: f.cors, OriginsFlag: f.corsFlag, Pages: f.pages,
-		Proxies: set.proxies, Tokens: set.tokens, Limits: set.limits, Stats: s.opts.EnableStats, Logger: s.logger(),
+		Name: f.service, Hosts: hosts, Origins: f.cors, OriginsFlag: f.corsFlag, Pages: f.pages, Public: f.public,
+		Proxies: set.proxies, Tokens: set.tokens, Limits: set.limits, Stats: s.opts.EnableStats && !f.ownStats, Logger: s.logger(),
 	}
 }
 
@@ -158,17 +166,17 @@ func (s *session) alone(ctx context.Context, flags *httpFlags, addressesFile str
 		return stopped(ctx, err)
 	}
 	defer func() { s.disconnect(ctx, conn) }()
+	var first []bus.Runner
+	if f.before != nil {
+		if first, err = f.before(conn); err != nil {
+			return err
+		}
+	}
 	runners, err := fs.runners(s, conn)
 	if err != nil {
 		return err
 	}
-	if f.before != nil {
-		first, err := f.before(conn)
-		if err != nil {
-			return err
-		}
-		runners = append(first, runners...)
-	}
+	runners = append(first, runners...)
 	where := &addresses{Bus: s.opts.busURL, Services: []string{f.service}}
 	text := func() string {
 		return strings.Join([]string{

@@ -34,6 +34,7 @@ type nodeCommand struct {
 	httpFlags    `embed:""`
 	apiFlags     `embed:""`
 	sidecarFlags `embed:""`
+	webFlags     `embed:""`
 
 	ClusterListen string   `placeholder:"HOST:PORT" group:"Cluster" help:"Where the other nodes of a cluster connect; turns clustering on."`
 	ClusterName   string   `name:"cluster" placeholder:"NAME" group:"Cluster" help:"Name of the cluster, the same on all its nodes. Default mbus."`
@@ -43,11 +44,11 @@ type nodeCommand struct {
 
 // Help explains what the one-line summary cannot.
 func (*nodeCommand) Help() string {
-	return `One process is the broker, the registry and the API gateway. It listens on this
-machine only and asks nobody for credentials there. Any other address needs
---tls-cert-file, --tls-key-file and --auth-file, for HTTP --tls-client-ca-file or
---jwt-keys; without them the node does not start. --api-address off leaves the
-gateway out.
+	return `One process is the broker, the registry, the API gateway, the sidecar and the
+dashboard. It listens on this machine only and asks nobody for credentials there.
+Any other address needs --tls-cert-file, --tls-key-file and --auth-file, for HTTP
+--tls-client-ca-file or --jwt-keys; without them the node does not start.
+--api-address off leaves the gateway out, and so for the others.
 
 On a terminal five lines say that it is ready, elsewhere one line of JSON does.
 SIGTERM and ctrl-C finish what is running and exit with 0; a second one exits at
@@ -174,6 +175,7 @@ func nodeError(err error) error {
 type addresses struct {
 	API      string   `json:"api,omitempty"`
 	Sidecar  string   `json:"sidecar,omitempty"`
+	Web      string   `json:"web,omitempty"`
 	Bus      string   `json:"bus"`
 	Cluster  string   `json:"cluster,omitempty"`
 	Store    string   `json:"store,omitempty"`
@@ -183,7 +185,7 @@ type addresses struct {
 // add puts in where the listeners are.
 func (a *addresses) add(fs faces) {
 	urls := fs.urls()
-	a.API, a.Sidecar = urls["api"], urls["sidecar"]
+	a.API, a.Sidecar, a.Web = urls["api"], urls["sidecar"], urls["web"]
 }
 
 // nodeRun is a node from its connections on.
@@ -223,7 +225,7 @@ func (n *nodeRun) tryNext() string {
 // text is the five lines that a person reads.
 func (n *nodeRun) text() string {
 	return strings.Join([]string{
-		"mbus node is ready, ctrl-C stops it",
+		"  dashboard " + cmp.Or(n.addresses.Web, "none"),
 		"  api       " + cmp.Or(n.addresses.API, "none"),
 		"  bus       " + n.addresses.Bus,
 		"  store     " + cmp.Or(n.addresses.Store, "none"),

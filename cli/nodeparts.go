@@ -8,6 +8,7 @@ import (
 	"github.com/mbus-dev/mbus/examples/greeter"
 	"github.com/mbus-dev/mbus/examples/lab"
 	"github.com/mbus-dev/mbus/gateway/sidecar"
+	"github.com/mbus-dev/mbus/gateway/web"
 	"github.com/mbus-dev/mbus/rpc"
 )
 
@@ -39,11 +40,24 @@ func (n *nodeRun) parts() ([]bus.Runner, error) {
 	return append(parts, listeners...), nil
 }
 
+// dashboard is what the dashboard of a node gets from it. The connections and
+// listeners are there when it is asked.
+func (n *nodeRun) dashboard() dashboard {
+	return dashboard{
+		system: func() *bus.Conn { return n.system },
+		links: func() web.Links {
+			urls := n.faces.urls()
+			return web.Links{API: urls["api"], Sidecar: urls["sidecar"], Bus: n.addresses.Bus, Namespace: n.session.opts.APINamespace}
+		},
+	}
+}
+
 // listeners are the rooms that a node opens, each of which its address can
 // leave out.
 func (n *nodeRun) listeners(ctx context.Context, ownBroker bool) (faces, error) {
 	return n.session.faces(ctx, &n.command.httpFlags, ownBroker,
 		n.session.apiFace(&n.command.apiFlags),
 		n.session.sidecarFace(&n.command.sidecarFlags, sidecar.App{}),
+		n.session.webFace(&n.command.webFlags, n.dashboard()),
 	)
 }

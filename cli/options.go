@@ -42,15 +42,15 @@ type options struct {
 	TLSKeyFile       string   `name:"tls-key-file" placeholder:"FILE" group:"Micro" help:"Key that belongs to --tls-cert-file."`
 	APIAddress       string   `name:"api-address" placeholder:"ADDRESS" group:"Micro" help:"Address of the API gateway, for node and api; off leaves it out of a node. Default 127.0.0.1:8080."`
 	SidecarAddress   string   `placeholder:"ADDRESS" group:"Micro" help:"Address of the sidecar, for node and sidecar; off leaves it out of a node. Default 127.0.0.1:8081."`
-	WebAddress       string   `placeholder:"ADDRESS" group:"Micro" help:"Address of the dashboard. Accepted; this version has no dashboard."`
+	WebAddress       string   `placeholder:"ADDRESS" group:"Micro" help:"Address of the dashboard, for node and web; off leaves it out of a node. Default 127.0.0.1:8082."`
 	ProxyAddress     string   `placeholder:"ADDRESS" group:"Micro" help:"Talk HTTP to the sidecar at this address, HOST:PORT or a URL, instead of the bus."`
 	RegisterTTL      seconds  `name:"register-ttl" placeholder:"SECONDS" group:"Micro" help:"How long an entry made with register lives without being renewed."`
 	RegisterInterval seconds  `placeholder:"SECONDS" group:"Micro" help:"How often programs built on mbus announce themselves."`
 	APIHandler       string   `name:"api-handler" placeholder:"NAME" group:"Micro" help:"The one handler of the API gateway: api, rpc, http, proxy, web, event or cloudevents. Default: all of them."`
 	APINamespace     string   `name:"api-namespace" placeholder:"PREFIX" group:"Micro" help:"What the API gateway puts before the names of services in paths. Default go.micro.api."`
-	WebNamespace     string   `placeholder:"PREFIX" group:"Micro" help:"Namespace of the dashboard's proxy. Accepted; this version has no dashboard."`
+	WebNamespace     string   `placeholder:"PREFIX" group:"Micro" help:"Namespace of the web apps that the dashboard shows. Default go.micro.web."`
 	APICORS          string   `name:"api-cors" placeholder:"ORIGINS" group:"Micro" help:"Origins whose pages may use the API gateway, a comma list; * is all, without credentials. Default none."`
-	WebCORS          string   `name:"web-cors" placeholder:"ORIGINS" group:"Micro" help:"Origins that may use the dashboard. Accepted; this version has no dashboard."`
+	WebCORS          string   `name:"web-cors" placeholder:"ORIGINS" group:"Micro" help:"Origins of web pages that may use the dashboard, a comma list."`
 	SidecarCORS      string   `name:"sidecar-cors" placeholder:"ORIGINS" group:"Micro" help:"Origins of web pages that may use the sidecar, a comma list."`
 	EnableStats      bool     `group:"Micro" help:"Show statistics at /stats of the API gateway."`
 

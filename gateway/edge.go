@@ -32,6 +32,10 @@ type EdgeConfig struct {
 	// Pages reports the paths that a link on a page of another site may lead to:
 	// those that only show something. Nil means "/" alone.
 	Pages func(path string) bool
+	// Public reports the paths that a page of another site may read scripts,
+	// pictures and the like from, as it may from most sites: those of apps that a
+	// room shows, which are no part of it. Nil means none.
+	Public func(path string) bool
 	// Proxies are the networks whose X-Forwarded-For and X-Forwarded-Proto
 	// count. Others' are dropped. See [ParseProxies].
 	Proxies []netip.Prefix
@@ -82,6 +86,9 @@ func NewEdge(cfg EdgeConfig) (*Edge, error) {
 	if e.cfg.Pages == nil {
 		e.cfg.Pages = func(path string) bool { return path == "/" }
 	}
+	if e.cfg.Public == nil {
+		e.cfg.Public = func(string) bool { return false }
+	}
 	var err error
 	if e.hosts, err = newHosts(cfg.Hosts); err != nil {
 		return nil, err
@@ -114,7 +121,7 @@ func (e *Edge) Wrap(room http.Handler) http.Handler {
 			e.origins.preflight(x, r)
 			return
 		}
-		if err := e.origins.check(x, r, x.secure, e.cfg.Pages); err != nil {
+		if err := e.origins.check(x, r, x.secure, e.cfg.Pages, e.cfg.Public); err != nil {
 			WriteError(x, r, e.cfg.Name, err)
 			return
 		}

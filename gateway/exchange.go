@@ -114,7 +114,7 @@ func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := x.control.Hijack()
 	if err == nil {
 		x.taken = true
-		if s, ok := conn.(*sniffer); ok {
+		if s, ok := conn.(interface{ release() }); ok {
 			s.release()
 		}
 		if x.status == 0 {

@@ -172,7 +172,7 @@ func (t *intake) handshake(raw net.Conn) {
 	case "h2":
 		t.hand(c) // net/http wants to see this very type
 	case "", "http/1.1":
-		t.hand(&sniffer{Conn: c})
+		t.hand(secureSniffer{&sniffer{Conn: c}, c})
 	default: // a challenge of ACME is over with the handshake
 		_ = c.Close() // it is thrown away
 	}

@@ -70,14 +70,14 @@ func withoutDefaultPort(scheme, host string) string {
 //
 // A request without Origin and Sec-Fetch-Site comes from no page, or from a
 // browser that is older than these rules.
-func (o origins) check(w http.ResponseWriter, r *http.Request, secure bool, page func(path string) bool) error {
+func (o origins) check(w http.ResponseWriter, r *http.Request, secure bool, page, public func(path string) bool) error {
 	if o.any || len(o.listed) > 0 {
 		w.Header().Add("Vary", "Origin")
 	}
 	site := r.Header.Get("Sec-Fetch-Site")
 	from := r.Header["Origin"]
 	if len(from) == 0 {
-		if site == "" || site == "none" || site == "same-origin" || navigation(r) && page(r.URL.Path) {
+		if site == "" || site == "none" || site == "same-origin" || navigation(r) && page(r.URL.Path) || !writes(r.Method) && public(r.URL.Path) {
 			return nil
 		}
 		return foreign("a page of another site may not ask for this; open it yourself, or list the site with %s", o.flag)

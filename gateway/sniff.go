@@ -53,13 +53,15 @@ type sniffedHead struct {
 	bad         bool
 }
 
-// ConnectionState is that of TLS, for net/http.
-func (s *sniffer) ConnectionState() tls.ConnectionState {
-	if t, ok := s.Conn.(*tls.Conn); ok {
-		return t.ConnectionState()
-	}
-	return tls.ConnectionState{}
+// A secureSniffer is one over TLS. Only it may have ConnectionState: net/http takes
+// a connection with this method for one of TLS, whatever the state is.
+type secureSniffer struct {
+	*sniffer
+	tls *tls.Conn
 }
+
+// ConnectionState is that of TLS, for net/http.
+func (s secureSniffer) ConnectionState() tls.ConnectionState { return s.tls.ConnectionState() }
 
 // release ends the looking, when the connection becomes something else.
 func (s *sniffer) release() { s.released.Store(true) }

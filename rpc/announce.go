@@ -12,6 +12,10 @@ const metaTimeout = "timeout"
 // metaAddress is the metadata of ServerConfig.Advertise.
 const metaAddress = "address"
 
+// maxStatsDetail bounds the callers and latencies in an answer to $SRV.STATS, which
+// has 64 KiB; endpoints beyond it are without them there.
+const maxStatsDetail = 32 << 10
+
 // newAnnouncer prepares what discovery says of the server.
 func (s *Server) newAnnouncer() (*discovery.Announcer, error) {
 	metadata := maps.Clone(s.cfg.Metadata)
@@ -53,14 +57,28 @@ func (s *Server) load() (percent, inFlight int) {
 // announcedStats is what $SRV.STATS tells.
 func (s *Server) announcedStats() []discovery.EndpointStats {
 	var all []discovery.EndpointStats
+	room := maxStatsDetail
 	for _, e := range s.counted() {
 		if e.opts.internal {
 			continue
 		}
 		n := e.counter.read(e.method)
+		data := map[string]any{"refused": n.Refused, "p50": n.P50, "p99": n.P99}
+		// With everything the answer would be too long, and lose the data of all.
+		if size := 12 * len(n.Latency); len(n.Latency) > 0 && size <= room {
+			data["latency"] = n.Latency
+			room -= size
+		}
+		size := 0
+		for name := range n.Callers {
+			size += len(name) + 16
+		}
+		if size > 0 && size <= room {
+			data["callers"] = n.Callers
+			room -= size
+		}
 		all = append(all, discovery.EndpointStats{
-			Method: n.Name, Requests: n.Requests, Errors: n.Errors, LastError: n.LastError, Processing: n.Processing,
-			Data: map[string]any{"refused": n.Refused, "p50": n.P50, "p99": n.P99},
+			Method: n.Name, Requests: n.Requests, Errors: n.Errors, LastError: n.LastError, Processing: n.Processing, Data: data,
 		})
 	}
 	return all

@@ -135,6 +135,7 @@ func (e *endpoint) metadata() map[string]string {
 // call runs the handler within its context and counts what comes of it. The call
 // came at start, and its turn at turn.
 func (e *endpoint) call(ctx *callContext, start, turn time.Time) (*Response, *bus.Error) {
+	e.counter.callers.count(ctx.request.From)
 	defer func() {
 		ctx.end()
 		now := time.Now()

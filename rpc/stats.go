@@ -25,6 +25,15 @@ type EndpointStats struct {
 	// P50 and P99 are exact to about an eighth, and at most 2 minutes.
 	P50 time.Duration `json:"p50"`
 	P99 time.Duration `json:"p99"`
+	// Latency counts the calls by the time they took: pairs of a bucket's number
+	// and its count, in order, without the buckets that are empty. See
+	// [LatencyBucket]. The difference of two readings tells the quantiles of the
+	// time between them.
+	Latency []uint64 `json:"latency,omitempty"`
+	// Callers counts the requests by where they came from, as Request.From says
+	// it: up to 64 names, the rest together as "other", and those that do not
+	// say as "".
+	Callers map[string]uint64 `json:"callers,omitempty"`
 }
 
 // A counter holds the numbers of one endpoint. Counting allocates nothing.
@@ -35,6 +44,7 @@ type counter struct {
 	processing atomic.Int64
 	last       atomic.Pointer[string]
 	latency    atomic.Pointer[histogram] // nil before the first call: most endpoints are seldom called
+	callers    callers
 }
 
 func (c *counter) done(took time.Duration) {
@@ -60,7 +70,9 @@ func (c *counter) read(name string) EndpointStats {
 	}
 	if h := c.latency.Load(); h != nil {
 		s.P50, s.P99 = h.quantile(0.50), h.quantile(0.99)
+		s.Latency = h.pairs()
 	}
+	s.Callers = c.callers.read()
 	if last := c.last.Load(); last != nil {
 		s.LastError = *last
 	}
@@ -95,6 +107,16 @@ func bucketOf(d time.Duration) int {
 	return (octave-histogramFirst)*histogramSteps + step
 }
 
+// LatencyBuckets is the number of buckets of [EndpointStats].Latency.
+const LatencyBuckets = histogramBuckets
+
+// LatencyBucket is the longest time that counts in a bucket, numbered from 0: each
+// spans an eighth of a power of two from 1.024 µs on. What is shorter is in the
+// first, what is longer than the last in the last.
+func LatencyBucket(number int) time.Duration {
+	return upperBound(min(max(number, 0), histogramBuckets-1))
+}
+
 // upperBound is the longest duration that counts in a bucket.
 func upperBound(bucket int) time.Duration {
 	octave, step := histogramFirst+bucket/histogramSteps, bucket%histogramSteps
@@ -121,4 +143,15 @@ func (h *histogram) quantile(q float64) time.Duration {
 		rank -= n
 	}
 	return upperBound(histogramBuckets - 1)
+}
+
+// pairs are the buckets that are not empty: number, count, number, count.
+func (h *histogram) pairs() []uint64 {
+	var out []uint64
+	for i := range h.buckets {
+		if n := h.buckets[i].Load(); n > 0 {
+			out = append(out, uint64(i), n)
+		}
+	}
+	return out
 }

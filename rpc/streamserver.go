@@ -233,6 +233,7 @@ func (c *inbound) serveStream() {
 		return
 	}
 	c.request.Stream = true
+	c.ep.counter.callers.count(c.request.From)
 	life, end := context.WithCancelCause(s.base)
 	if limit, limited := c.streamDeadline(); limited {
 		ctx, cancel := context.WithDeadline(life, limit)

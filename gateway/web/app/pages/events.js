@@ -1,0 +1,136 @@
+// Events: the subjects that are known, a tail of one of them, and publishing.
+import {html, view, signal, computed} from "../ui/view.js";
+import {param, go, getJSON, postJSON, load as reload} from "../ui/state.js";
+import {stale} from "../ui/live.js";
+import {Choice, Clock, Empty} from "../ui/bits.js";
+import {Commands} from "../ui/detail.js";
+import {hex, pretty} from "../core/json.js";
+import {clock, bytes, count, rate, plural} from "../core/format.js";
+import {tree as subjectTree} from "../core/subjects.js";
+
+const KEEP = 2000;
+const data = signal(null), list = signal([]), skipped = signal({last: 0, all: 0}), fresh = signal(0), chosen = signal(null), follow = signal(true);
+const topic = signal(""), body = signal(""), sent = signal(null), listeners = signal(null), closed = signal(new Set());
+let subject = "";
+
+function load(d) {
+  data.value = d;
+  if (d.subject !== subject) {
+    subject = d.subject;
+    list.value = []; skipped.value = {last: 0, all: 0}; chosen.value = null; fresh.value = 0;
+    if (subject && !/[*>]/.test(subject)) { topic.value = subject; ask(1500); }
+  }
+}
+
+function on(kind, d) {
+  if (kind !== "events" || d.topic !== "events:" + subject) return;
+  skipped.value = {last: d.skipped ?? 0, all: skipped.value.all + (d.skipped ?? 0)};
+  if (!d.events?.length) return;
+  const next = list.value.concat(d.events);
+  list.value = next.length > KEEP ? next.slice(-KEEP) : next;
+  if (!follow.value) fresh.value += d.events.length;
+}
+
+const words = computed(() => param("q").toLowerCase().split(/\s+/).filter(Boolean));
+const seen = computed(() => words.value.length ? list.value.filter(e => words.value.every(w => (e.subject + " " + (e.encoding === "text" ? e.data : "")).toLowerCase().includes(w))) : list.value);
+
+let asking = 0;
+/** Asks who subscribes, after a while: the page's own tail counts, too, once it has begun. */
+function ask(wait = 250) {
+  clearTimeout(asking);
+  const t = topic.value.trim();
+  listeners.value = null;
+  if (!t) return;
+  asking = setTimeout(() => getJSON("/-/subscribers?topic=" + encodeURIComponent(t)).then(d => { if (d.topic === topic.value.trim()) listeners.value = d; }, () => {}), wait);
+}
+
+async function publish() {
+  const t = topic.value.trim();
+  if (!t) { sent.value = {ok: false, detail: "Which topic?"}; return; }
+  try { sent.value = {...await postJSON("/-/publish", {topic: t, data: body.value, encoding: "text"}), at: Date.now()}; } catch (e) { sent.value = {ok: false, code: e.code, detail: e.message}; }
+}
+
+const Events = view(() => {
+  const d = data.value;
+  if (!d) return null;
+  return html`<div class=${"events" + (stale.value ? " old" : "")}><${Subjects} d=${d}/><section class="tail" aria-label="Events">${d.subject ? html`<${Tail} d=${d}/>` : html`<${Empty} title="Which subject?"><p>Choose one on the left, or write one: <code>orders.*</code> is one more token, <code>orders.></code> all below.</p><${Ask}/>${d.note && html`<p class="quiet">${d.note}</p>`}</${Empty}>`}</section>
+    <div class="pane"><${Event}/><${Publish}/></div></div>`;
+});
+
+const Ask = view((_, self) => {
+  const s = self.local(() => ({v: signal("")}));
+  return html`<form class="row" onSubmit=${e => { e.preventDefault(); const v = s.v.value.trim(); if (v) go("/events?subject=" + encodeURIComponent(v)); }}><input class="field mono" aria-label="Subject" placeholder="orders.>" value=${s.v.value} onInput=${e => { s.v.value = e.target.value; }}/><button class="btn">Follow</button></form>`;
+});
+
+const Subjects = view(({d}) => {
+  const all = d.subjects ?? [];
+  return html`<nav class="subjects" aria-label="Subjects"><div class="bar"><h2>Subjects</h2><button type="button" class="linkish" onClick=${() => reload(true)}>Look again</button></div>
+    ${all.length ? html`<ul class="stree">${subjectTree(all).map(n => html`<${Subject} key=${n.path} n=${n} at=${d.subject} depth=${0}/>`)}</ul>` : html`<p class="quiet">No subjects are known yet. Publish one below, or subscribe: <code>mbus subscribe user.created</code></p>`}
+    ${d.more > 0 && html`<p class="quiet">${count(d.more)} more are not shown.</p>`}${d.hidden && html`<p class="quiet">Not shown: ${d.hidden}.</p>`}</nav>`;
+});
+const Subject = view(({n, at, depth}) => {
+  const shut = closed.value.has(n.path), kids = n.kids.length > 0;
+  const target = n.self ? n.path : n.path + ".>";
+  return html`<li><div class="srow">${kids ? html`<button type="button" class="fold" aria-expanded=${String(!shut)} aria-label=${`${n.path}, ${n.kids.length} below`} onClick=${() => { const c = new Set(closed.value); c[shut ? "delete" : "add"](n.path); closed.value = c; }}>${shut ? "▸" : "▾"}</button>` : html`<span class="fold"></span>`}
+    <a class="mono" href=${"/events?subject=" + encodeURIComponent(target)} aria-current=${at === target ? "true" : null} title=${target}>${n.name}${n.self ? "" : html`<span class="quiet">.></span>`}</a><span class="quiet mono">${n.self?.rate ? rate(n.self.rate) + "/s" : n.self?.subscribers != null ? n.self.subscribers + " sub" : ""}</span></div>
+    ${kids && !shut && html`<ul>${n.kids.map(k => html`<${Subject} key=${k.path} n=${k} at=${at} depth=${depth + 1}/>`)}</ul>`}</li>`;
+});
+
+const ROW = 28;
+const Tail = view(({d}, self) => {
+  const s = self.local(() => ({top: signal(0), h: signal(400), el: null, free: false}));
+  const all = seen.value;
+  const from = Math.max(0, Math.floor(s.top.value / ROW) - 4), to = Math.min(all.length, Math.ceil((s.top.value + s.h.value) / ROW) + 4);
+  self.after(() => {
+    const r = new ResizeObserver(() => { s.h.value = s.el.clientHeight; });
+    r.observe(s.el);
+    return () => r.disconnect();
+  }, []);
+  self.after(() => { if (follow.value && s.el) { s.el.scrollTop = s.el.scrollHeight; s.top.value = s.el.scrollTop; } }, [all, follow.value]);
+  const bottom = () => { follow.value = true; fresh.value = 0; };
+  const pick = i => { const e = all[Math.max(0, Math.min(all.length - 1, i))]; if (!e) return; chosen.value = e; follow.value = false; const k = all.indexOf(e); const y = k * ROW; if (y < s.el.scrollTop || y > s.el.scrollTop + s.h.value - 2 * ROW) s.el.scrollTop = Math.max(0, y - s.h.value / 2); };
+  return html`<div class="bar"><b class="mono cut">${d.subject}</b><span class="quiet">${plural(list.value.length, "event")}${list.value.length >= KEEP ? `, older ones left` : ""}</span>${skipped.value.all > 0 && html`<span class="note inline-note">${skipped.value.last ? `${count(skipped.value.last)} skipped/s` : `${count(skipped.value.all)} skipped in all`}</span>`}<span class="grow"></span>
+      <button type="button" class="btn small" aria-pressed=${String(follow.value)} onClick=${() => { if (follow.value) follow.value = false; else bottom(); }}>Follow</button><button type="button" class="btn small" onClick=${() => { list.value = []; fresh.value = 0; chosen.value = null; }}>Clear</button></div>
+    ${d.note && html`<p class="hint">${d.note}</p>`}
+    <div class="etail" tabindex="0" role="listbox" aria-label=${`Events on ${d.subject}`} aria-activedescendant=${chosen.value ? "ev-" + chosen.value.n : null} ref=${el => { s.el = el; }} onScroll=${e => { const el = e.currentTarget; s.top.value = el.scrollTop; const low = el.scrollTop + el.clientHeight >= el.scrollHeight - 4; if (!low && follow.value && s.free) follow.value = false; if (low && !follow.value && !chosen.value) bottom(); }}
+        onWheel=${() => { s.free = true; }} onPointerDown=${() => { s.free = true; }} onKeyDown=${e => {
+    const i = chosen.value ? all.indexOf(chosen.value) : all.length;
+    const next = {ArrowDown: i + 1, ArrowUp: i - 1, Home: 0, End: all.length - 1, PageDown: i + 12, PageUp: i - 12}[e.key];
+    if (next === undefined) return;
+    e.preventDefault(); e.stopPropagation();
+    if (e.key === "End") { chosen.value = null; bottom(); } else pick(next);
+  }}>
+      <div class="ebody" role="presentation" style=${{height: all.length * ROW + "px"}}>${all.slice(from, to).map((e, i) => html`<div key=${e.n} id=${"ev-" + e.n} role="option" aria-selected=${String(e === chosen.value)} class="erow" style=${{top: (from + i) * ROW + "px"}} onClick=${() => { chosen.value = e; follow.value = false; }}><span class="mono quiet">${clock(e.at, true)}</span><span class="mono cut es">${e.subject}</span><span class="mono quiet num">${bytes(e.size)}</span><span class="mono cut ed">${e.encoding === "text" ? e.data.slice(0, 300) : "binary"}</span></div>`)}</div></div>
+    ${!all.length && html`<p class="quiet hint">${list.value.length ? `None of ${list.value.length} matches “${param("q")}”.` : "Listening. Nothing has come yet."}</p>`}
+    ${fresh.value > 0 && html`<button type="button" class="btn newer" onClick=${() => { chosen.value = null; bottom(); }}>${count(fresh.value)} new ↓</button>`}`;
+});
+
+const Event = view((_, self) => {
+  const s = self.local(() => ({as: signal("")})), e = chosen.value;
+  if (!e) return html`<section class="event"><h2>Event</h2><p class="quiet">Choose one in the list to see its data and headers.</p></section>`;
+  let json;
+  if (e.encoding === "text") try { json = pretty(JSON.parse(e.data)); } catch { /* text it is */ }
+  const forms = e.encoding === "text" ? [...json !== undefined ? [["json", "JSON"]] : [], ["text", "Text"], ["hex", "Hex"]] : [["hex", "Hex"], ["base64", "Base64"]];
+  const as = forms.some(([k]) => k === s.as.value) ? s.as.value : forms[0][0];
+  const text = as === "json" ? json : as === "hex" ? hex(e.encoding === "text" ? btoa(String.fromCharCode(...new TextEncoder().encode(e.data.slice(0, 4096)))) : e.data) : e.data;
+  return html`<section class="event" aria-label="Event"><div class="bar"><h2>Event</h2><${Choice} label="Show as" value=${as} options=${forms} on=${v => { s.as.value = v; }}/><button type="button" class="linkish" onClick=${() => { topic.value = e.subject; if (e.encoding === "text") body.value = e.data; ask(); }}>Use as draft</button></div>
+    <p class="quiet mono"><${Clock} at=${e.at} fine=${true}/> · ${e.subject} · ${bytes(e.size)}${e.cut ? ", cut" : ""}${e.content_type ? " · " + e.content_type : ""}</p><pre tabindex="0">${text}</pre>
+    ${Object.keys(e.headers ?? {}).length > 0 && html`<details><summary>Headers (${Object.keys(e.headers).length})</summary><pre tabindex="0">${Object.entries(e.headers).map(([k, v]) => `${k}: ${[].concat(v).join(", ")}`).join("\n")}</pre></details>`}</section>`;
+});
+
+const quoted = s => /^[A-Za-z0-9_./:=@%+,-]+$/.test(s) ? s : "'" + s.replaceAll("'", "'\\''") + "'";
+const Publish = view(() => {
+  const n = listeners.value, r = sent.value;
+  return html`<form class="publish" aria-label="Publish" onSubmit=${e => { e.preventDefault(); publish(); }} onKeyDown=${e => { if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) { e.preventDefault(); publish(); } }}>
+    <h2>Publish</h2><label class="lab" for="p-topic"><span class="lab-t">Topic</span><span class="quiet">${n ? n.known ? `${plural(n.subscribers, "subscriber")} will receive it` : "who subscribes is not known" : ""}</span></label>
+    <input id="p-topic" class="field mono" autocomplete="off" spellcheck="false" placeholder="user.created" value=${topic.value} onInput=${e => { topic.value = e.target.value; ask(); }}/>
+    <label class="lab" for="p-body"><span class="lab-t">Data</span><span class="quiet">sent byte for byte</span></label><textarea id="p-body" rows="4" spellcheck="false" value=${body.value} onInput=${e => { body.value = e.target.value; }}></textarea>
+    <div class="row"><button class="btn pri" data-test="publish">Publish event</button><span class="quiet"><kbd>Ctrl</kbd> <kbd>Enter</kbd></span></div>
+    <div role="status" aria-live="polite">${r && (r.ok ? html`<p class="okn">Published ${bytes(r.bytes)} to <code>${r.topic}</code> at ${clock(r.at)}.</p>` : html`<p class="badn">Not published. ${r.code ? html`<code>${r.code}</code> ` : ""}${r.detail}</p>`)}</div>
+    ${topic.value.trim() && html`<${Commands} commands=${{mbus: `mbus publish ${quoted(topic.value.trim())} ${quoted(body.value || "")}`.trim(), curl: `curl -H 'Content-Type: application/json' ${location.origin}/-/publish -d ${quoted(JSON.stringify({topic: topic.value.trim(), data: body.value}))}`, go: `err := pubsub.Publish(ctx, conn, ${JSON.stringify(topic.value.trim())}, json.RawMessage(${JSON.stringify(body.value || "{}")}))`}} title="Same event from a shell"/>`}</form>`;
+});
+
+export default {
+  title: () => subject ? `${subject} · Events` : "Events", view: Events, load, on, topics: () => data.value?.subject ? ["events:" + data.value.subject] : [],
+  bar: () => data.value?.subject ? {label: "Filter events", placeholder: "Filter the events shown"} : null,
+};

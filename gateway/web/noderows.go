@@ -1,0 +1,265 @@
+package web
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mbus-dev/mbus/bus/wire"
+	"github.com/mbus-dev/mbus/discovery"
+)
+
+// A node is an instance on pages.
+type node struct {
+	ID       string            `json:"id"`
+	Instance string            `json:"instance"`
+	Service  string            `json:"service"`
+	Version  string            `json:"version"`
+	Kind     string            `json:"kind"`
+	State    string            `json:"state"`
+	Address  string            `json:"address"`
+	Started  int64             `json:"started"`
+	Interval int64             `json:"interval_ms"`
+	Metadata map[string]string `json:"metadata"`
+	Server   string            `json:"server,omitempty"`
+	Client   uint64            `json:"client,omitempty"`
+	nodeNumbers
+}
+
+// nodeNumbers are what changes all the time.
+type nodeNumbers struct {
+	Load     int     `json:"load"`
+	InFlight int     `json:"in_flight"`
+	LastSeen int64   `json:"last_seen"`
+	Rate     numeral `json:"rps"`
+	P99      numeral `json:"p99_ms"`
+	Errors   numeral `json:"errors_per_s"`
+	processNumbers
+	Requests uint64 `json:"requests"`
+	Failed   uint64 `json:"errors"`
+}
+
+// processNumbers are those of Debug.Stats, unknown where nobody has asked.
+type processNumbers struct {
+	Memory  numeral `json:"memory"`
+	Threads numeral `json:"threads"`
+	GC      numeral `json:"gc_ms"`
+}
+
+func noProcess() processNumbers {
+	return processNumbers{unknownNumber(), unknownNumber(), unknownNumber()}
+}
+
+// node makes a node of an instance.
+func (i *instance) node(now time.Time) *node {
+	n := &node{
+		ID: i.info.NodeID(), Instance: i.info.CallID(), Service: i.info.Service, Version: i.info.Version, Kind: kindOfNode(&i.info),
+		State: i.state(now), Address: addressOf(&i.info), Started: milli(i.info.Started), Interval: i.info.Interval.Milliseconds(),
+		Metadata: i.info.Metadata, Server: i.info.Server, Client: i.info.Client,
+		nodeNumbers: nodeNumbers{
+			Load: i.now.load, InFlight: i.now.inFlight, LastSeen: milli(i.info.LastSeen), Rate: i.now.rate, P99: i.now.p99, Errors: i.now.errors,
+			processNumbers: i.process, Requests: i.requests, Failed: i.failed,
+		},
+	}
+	if n.Metadata == nil {
+		n.Metadata = map[string]string{}
+	}
+	return n
+}
+
+func kindOfNode(i *discovery.Instance) string {
+	switch {
+	case i.Registered():
+		return "app"
+	case i.Foreign:
+		return "foreign"
+	}
+	return "mbus"
+}
+
+// state is the word for how an instance is.
+func (i *instance) state(now time.Time) string {
+	switch {
+	case i.info.State != discovery.StateUp:
+		return string(i.info.State)
+	case i.info.Registered() && !i.info.Expires.IsZero() && now.After(i.info.Expires):
+		return stale.String()
+	case now.Sub(i.first) < startingFor:
+		return starting.String()
+	}
+	return ok.String()
+}
+
+// addressOf is where one instance alone is reached.
+func addressOf(i *discovery.Instance) string {
+	switch {
+	case i.Registered():
+		return hostPort(i)
+	case !i.Foreign:
+		return strings.TrimSuffix(wire.NodeWildcard(i.Service, i.ID), ".>")
+	case len(i.Endpoints) > 0:
+		return i.Endpoints[0].Subject
+	}
+	return ""
+}
+
+// same reports whether two nodes differ in their numbers at most.
+func (n *node) same(o *node) bool {
+	return n.State == o.State && n.Version == o.Version && n.Address == o.Address && n.Started == o.Started && n.Interval == o.Interval
+}
+
+type nodesDelta struct {
+	Topic  string     `json:"topic"`
+	Seq    uint64     `json:"seq"`
+	Prev   uint64     `json:"prev"`
+	At     int64      `json:"at"`
+	Totals totals     `json:"totals"`
+	Nodes  []*node    `json:"nodes"`
+	Gone   []string   `json:"gone"`
+	N      numberNode `json:"n"`
+}
+
+type numberNode []*node
+
+// MarshalJSON writes [[id,load,in flight,last seen,rps,p99,errors,memory,threads,gc],…].
+func (n numberNode) MarshalJSON() ([]byte, error) {
+	b := make([]byte, 0, 2+96*len(n))
+	b = append(b, '[')
+	for i, r := range n {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '[')
+		b = appendText(b, r.ID)
+		b = numeral(r.Load).append(append(b, ','))
+		b = numeral(r.InFlight).append(append(b, ','))
+		b = appendInt(append(b, ','), r.LastSeen)
+		for _, v := range [...]numeral{r.Rate, r.P99, r.Errors, r.Memory, r.Threads, r.GC} {
+			b = v.append(append(b, ','))
+		}
+		b = append(b, ']')
+	}
+	return append(b, ']'), nil
+}
+
+// publishNodes tells the page of nodes.
+func (c *collector) publishNodes(now time.Time) {
+	d := nodesDelta{
+		Topic: topicNodes, Seq: c.nodes.seq + 1, Prev: c.nodes.seq, At: now.UnixMilli(), Totals: c.t.all, Nodes: []*node{}, Gone: []string{},
+	}
+	c.nodes.seq++
+	for _, i := range c.t.nodes {
+		n := i.node(now)
+		switch {
+		case i.shown == nil || !i.shown.same(n):
+			d.Nodes = append(d.Nodes, n)
+		case i.shown.nodeNumbers != n.nodeNumbers:
+			d.N = append(d.N, n)
+		default:
+			continue
+		}
+		i.shown = n
+	}
+	if c.t.left != nil {
+		d.Gone = c.t.left
+		c.t.left = nil
+	}
+	c.hub.send(topicNodes, "nodes", d.Seq, d)
+}
+
+// publishSingle tells the pages about one service or one node.
+func (c *collector) publishSingle(now time.Time) {
+	for _, topic := range c.hub.singles() {
+		switch kind, name, _ := strings.Cut(topic, ":"); kind {
+		case topicService:
+			if s := c.t.services[name]; s != nil {
+				s.watched = now.Add(fineSpan)
+				c.hub.send(topic, "service", 0, s.update(topic, now))
+			}
+		case topicNode:
+			if i := c.t.nodeByID(name); i != nil {
+				c.hub.send(topic, "node", 0, struct {
+					Topic string `json:"topic"`
+					At    int64  `json:"at"`
+					Node  *node  `json:"node"`
+				}{topic, now.UnixMilli(), i.node(now)})
+			}
+		}
+	}
+}
+
+// nodeByID finds an instance by what people call it.
+func (t *table) nodeByID(id string) *instance {
+	s := t.byID[id]
+	if s == nil {
+		return nil
+	}
+	for _, i := range s.instances {
+		if i.info.NodeID() == id {
+			return i
+		}
+	}
+	return nil
+}
+
+// A serviceUpdate is what changes on the page of a service.
+type serviceUpdate struct {
+	Topic     string            `json:"topic"`
+	At        int64             `json:"at"`
+	Row       *row              `json:"row"`
+	Nodes     []*node           `json:"nodes"`
+	Endpoints []endpointNumbers `json:"endpoints"`
+}
+
+// endpointNumbers are what changes all the time at an endpoint.
+type endpointNumbers struct {
+	Name      string  `json:"name"`
+	Rate      numeral `json:"rps"`
+	P50       numeral `json:"p50_ms"`
+	P99       numeral `json:"p99_ms"`
+	Errors    numeral `json:"errors_per_s"`
+	Percent   numeral `json:"error_percent"`
+	Requests  uint64  `json:"requests"`
+	Failed    uint64  `json:"errors"`
+	Refused   uint64  `json:"refused"`
+	LastError string  `json:"last_error"`
+}
+
+// maxUpdated bounds the nodes and the endpoints in one update of a service.
+const maxUpdated = 500
+
+func (s *service) update(topic string, now time.Time) serviceUpdate {
+	u := serviceUpdate{Topic: topic, At: now.UnixMilli(), Row: s.row(), Nodes: s.nodes(now), Endpoints: []endpointNumbers{}}
+	u.Nodes = u.Nodes[:min(len(u.Nodes), maxUpdated)]
+	for _, e := range s.endpoints {
+		if len(u.Endpoints) < maxUpdated {
+			u.Endpoints = append(u.Endpoints, e.numbers(now))
+		}
+	}
+	slices.SortFunc(u.Endpoints, func(a, b endpointNumbers) int { return strings.Compare(a.Name, b.Name) })
+	return u
+}
+
+// nodes are the instances of a service in order.
+func (s *service) nodes(now time.Time) []*node {
+	all := make([]*node, 0, len(s.instances))
+	for _, i := range s.instances {
+		all = append(all, i.node(now))
+	}
+	slices.SortFunc(all, func(a, b *node) int { return strings.Compare(a.ID, b.ID) })
+	return all
+}
+
+func (e *endpoint) numbers(now time.Time) endpointNumbers {
+	w := e.recent(now)
+	n := endpointNumbers{
+		Name: e.name, Rate: e.rate, P50: w.calls.quantile(0.50), P99: w.calls.quantile(0.99), Errors: e.errorRate, Percent: unknownNumber(),
+		Requests: e.requests, Failed: e.errors, Refused: e.refused, LastError: e.lastError,
+	}
+	if w.taken > 0 {
+		n.Percent = numeral(100 * float64(w.failed) / float64(w.taken))
+	} else if e.rate.known() {
+		n.Percent = 0
+	}
+	return n
+}

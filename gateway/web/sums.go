@@ -1,0 +1,220 @@
+package web
+
+import (
+	"math"
+	"time"
+)
+
+// totals are those of all services.
+type totals struct {
+	Services  int     `json:"services"`
+	Instances int     `json:"instances"`
+	Down      int     `json:"down"`
+	Degraded  int     `json:"degraded"`
+	Starting  int     `json:"starting"`
+	Stale     int     `json:"stale"`
+	OK        int     `json:"ok"`
+	Rate      numeral `json:"rps"`
+	P99       numeral `json:"p99_ms"`
+	Errors    numeral `json:"errors_per_s"`
+	InFlight  int     `json:"in_flight"`
+}
+
+// sum makes the numbers of services of those of their instances, and judges them.
+func (t *table) sum(now time.Time) {
+	sum := totals{Rate: unknownNumber(), P99: unknownNumber(), Errors: unknownNumber()}
+	var all buckets
+	for _, s := range t.services {
+		s.sum(now)
+		all = all.plus(s.latest.calls)
+		if h, why := s.judge(now); h != s.health || why != s.why {
+			if h != s.health {
+				s.since = now
+			}
+			s.health, s.why = h, why
+		}
+		sum.Services++
+		sum.Instances += len(s.instances)
+		sum.InFlight += s.now.inFlight
+		sum.Rate, sum.Errors = add(sum.Rate, s.now.rate), add(sum.Errors, s.now.errors)
+		switch s.health {
+		case down:
+			sum.Down++
+		case degraded:
+			sum.Degraded++
+		case starting:
+			sum.Starting++
+		case stale:
+			sum.Stale++
+		default:
+			sum.OK++
+		}
+	}
+	sum.P99 = all.quantile(0.99)
+	t.all = sum
+	t.allP50 = all.quantile(0.50)
+}
+
+func add(a, b numeral) numeral {
+	switch {
+	case !a.known():
+		return b
+	case !b.known():
+		return a
+	}
+	return a + b
+}
+
+// sum adds up the endpoints and instances of a service.
+func (s *service) sum(now time.Time) {
+	n := noNumbers()
+	for _, e := range s.endpoints {
+		e.requests, e.errors, e.refused = 0, 0, 0
+		e.rate, e.errorRate, e.refusing = unknownNumber(), unknownNumber(), unknownNumber()
+	}
+	for _, i := range s.instances {
+		n.inFlight += i.now.inFlight
+		n.load = max(n.load, i.now.load)
+		if i.answered.IsZero() || now.Sub(i.answered) > forgetful {
+			i.now.rate, i.now.errors, i.now.p50, i.now.p99 = unknownNumber(), unknownNumber(), unknownNumber(), unknownNumber()
+			continue
+		}
+		for method, c := range i.counters {
+			e := s.endpoint(method)
+			e.requests += c.requests
+			e.errors += c.errors
+			e.refused += c.refused
+			if i.now.rate.known() {
+				e.rate, e.errorRate, e.refusing = add(e.rate, numeral(c.rate)), add(e.errorRate, numeral(c.errorRate)), add(e.refusing, numeral(c.refusing))
+			}
+		}
+		n.rate, n.errors = add(n.rate, i.now.rate), add(n.errors, i.now.errors)
+	}
+	s.latest = s.window(now)
+	n.p50, n.p99 = s.latest.calls.quantile(0.50), s.latest.calls.quantile(0.99)
+	s.now = n
+}
+
+// window is the latest calls of all methods but those of every service.
+func (s *service) window(now time.Time) window {
+	var all window
+	for name, e := range s.endpoints {
+		if isDebug(name) {
+			continue
+		}
+		w := e.recent(now)
+		all.taken += w.taken
+		all.failed += w.failed
+		all.refused += w.refused
+		all.calls = all.calls.plus(w.calls)
+	}
+	return all
+}
+
+// record writes the histories of this moment. coarse says that a step of the
+// coarse ones is over.
+func (t *table) record(now time.Time, coarse bool) {
+	t.fine.put(now, t.point())
+	if coarse {
+		t.total.put(now, t.point())
+	}
+	for _, s := range t.services {
+		copy(s.spark[:], s.spark[1:])
+		s.spark[sparkPoints-1] = float32(s.now.rate)
+		watched := now.Before(s.watched)
+		if !watched && s.fine != nil {
+			t.release(s)
+		}
+		if coarse {
+			t.keep(&s.ring, historySpan, historyStep, now, s.point())
+		}
+		if watched {
+			t.keep(&s.fine, fineSpan, fineStep, now, s.point())
+		}
+		for name, e := range s.endpoints {
+			if isDebug(name) || !watched && !coarse {
+				continue
+			}
+			p := e.point(now)
+			if coarse {
+				t.keep(&e.ring, historySpan, historyStep, now, p)
+			}
+			if watched {
+				t.keep(&e.fine, fineSpan, fineStep, now, p)
+			}
+		}
+	}
+	for t.bytes > maxHistory {
+		t.evict()
+	}
+}
+
+// keep writes a point of a history, which begins with the first traffic.
+func (t *table) keep(r **ring, span, step time.Duration, now time.Time, p point) {
+	if *r == nil {
+		if !(p.rate > 0) { // NaN is no traffic either
+			return
+		}
+		*r = newRing(span, step)
+	}
+	before := (*r).used
+	t.bytes += (*r).put(now, p)
+	if !(p.rate > 0) {
+		(*r).used = before // for evict: when something last happened
+	}
+}
+
+func (t *table) release(s *service) {
+	t.bytes -= s.fine.bytes()
+	s.fine = nil
+	for _, e := range s.endpoints {
+		t.bytes -= e.fine.bytes()
+		e.fine = nil
+	}
+}
+
+// evict throws away the history that has had no traffic for longest.
+func (t *table) evict() {
+	var oldest **ring
+	for _, s := range t.services {
+		for _, r := range s.rings() {
+			if *r != nil && (oldest == nil || (*r).used.Before((*oldest).used)) {
+				oldest = r
+			}
+		}
+	}
+	if oldest == nil {
+		t.bytes = 0
+		return
+	}
+	t.bytes -= (*oldest).bytes()
+	*oldest = nil
+}
+
+func (s *service) rings() []**ring {
+	all := []**ring{&s.ring, &s.fine}
+	for _, e := range s.endpoints {
+		all = append(all, &e.ring, &e.fine)
+	}
+	return all
+}
+
+func (s *service) bytes() (n int) {
+	for _, r := range s.rings() {
+		n += (*r).bytes()
+	}
+	return n
+}
+
+func (t *table) point() point {
+	return point{float32(t.all.Rate), float32(t.all.Errors), float32(t.allP50), float32(t.all.P99), float32(t.all.InFlight)}
+}
+
+func (s *service) point() point {
+	return point{float32(s.now.rate), float32(s.now.errors), float32(s.now.p50), float32(s.now.p99), float32(s.now.inFlight)}
+}
+
+func (e *endpoint) point(now time.Time) point {
+	w := e.recent(now)
+	return point{float32(e.rate), float32(e.errorRate), float32(w.calls.quantile(0.50)), float32(w.calls.quantile(0.99)), float32(math.NaN())}
+}

@@ -1,0 +1,237 @@
+package web
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/mbus-dev/mbus/bus"
+	"github.com/mbus-dev/mbus/gateway"
+)
+
+const (
+	// allEvents stands for the events of all topics. It is no subscription to
+	// everything: that would be interest in every call. It is one for each first
+	// token that is known.
+	allEvents = ">"
+	maxRoots  = 64
+
+	tailPace      = 250 * time.Millisecond
+	maxShown      = 50 // events a second
+	maxShownBytes = 64 << 10
+	maxHeaders    = 32
+	rootsPace     = 2 * time.Second
+)
+
+// tails follow the topics that pages show.
+type tails struct {
+	bus     *gateway.Bus
+	hub     *hub
+	names   *subjects
+	changed chan struct{}
+	work    sync.WaitGroup
+
+	mu   sync.Mutex
+	open map[string]*tail // by topic of the hub
+}
+
+// A tail is one topic of the hub.
+type tail struct {
+	topic    string
+	patterns map[string]*bus.Subscription
+
+	mu      sync.Mutex
+	n       uint64
+	second  int64
+	shown   int
+	waiting []shownEvent
+	skipped int
+}
+
+// A shownEvent is an event on the page.
+type shownEvent struct {
+	N           uint64            `json:"n"`
+	At          int64             `json:"at"`
+	Subject     string            `json:"subject"`
+	Size        int               `json:"size"`
+	Data        string            `json:"data"`
+	Encoding    string            `json:"encoding"`
+	Cut         bool              `json:"cut,omitempty"`
+	ContentType string            `json:"content_type,omitempty"`
+	Headers     map[string]string `json:"headers,omitempty"`
+}
+
+func newTails(b *gateway.Bus, h *hub) *tails {
+	t := &tails{bus: b, hub: h, names: newSubjects(), changed: make(chan struct{}, 1), open: make(map[string]*tail)}
+	h.changed = func() { poke(t.changed) }
+	return t
+}
+
+func (t *tails) start(ctx context.Context) { t.work.Go(func() { t.run(ctx) }) }
+
+func (t *tails) stop(ctx context.Context) error {
+	t.work.Wait()
+	var err error
+	for _, one := range t.open {
+		err = errors.Join(err, one.close(ctx))
+	}
+	clear(t.open)
+	return err
+}
+
+// run subscribes to what pages want, and hands on what comes.
+func (t *tails) run(ctx context.Context) {
+	tick := time.NewTicker(tailPace)
+	defer tick.Stop()
+	tick.Stop() // until there is a tail
+	var rooted time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.changed:
+			t.settle(ctx)
+			rooted = time.Now()
+			if len(t.open) > 0 {
+				tick.Reset(tailPace)
+			} else {
+				tick.Stop()
+			}
+		case now := <-tick.C:
+			for _, one := range t.open {
+				one.flush(t.hub, now)
+			}
+			if now.Sub(rooted) > rootsPace {
+				t.settle(ctx) // there may be new first tokens
+				rooted = now
+			}
+		}
+	}
+}
+
+// settle opens and closes tails. Only run calls it.
+func (t *tails) settle(ctx context.Context) {
+	wanted := make(map[string]bool)
+	for _, topic := range t.hub.singles() {
+		if strings.HasPrefix(topic, topicEvents+":") {
+			wanted[topic] = true
+		}
+	}
+	for topic, one := range t.open {
+		if !wanted[topic] {
+			_ = one.close(ctx) // the broker is away, and the subscription with it
+			delete(t.open, topic)
+		}
+	}
+	for topic := range wanted {
+		one := t.open[topic]
+		if one == nil {
+			one = &tail{topic: topic, patterns: make(map[string]*bus.Subscription)}
+			t.open[topic] = one
+		}
+		t.subscribe(ctx, one)
+	}
+}
+
+// subscribe adds the patterns that a tail lacks.
+func (t *tails) subscribe(ctx context.Context, one *tail) {
+	_, pattern, _ := strings.Cut(one.topic, ":")
+	patterns := []string{pattern}
+	if pattern == allEvents {
+		patterns = t.names.patterns()
+	}
+	for _, p := range patterns {
+		if one.patterns[p] != nil {
+			continue
+		}
+		limits := bus.Limits{Messages: 4096, Bytes: 8 << 20}
+		s, err := t.bus.Conn.Subscribe(ctx, p, "", limits, func(m *nats.Msg) { t.names.saw(m.Subject, len(m.Data)); one.take(m) })
+		if err != nil {
+			one.refuse(t.hub, err)
+			continue
+		}
+		one.patterns[p] = s
+	}
+}
+
+func (o *tail) close(ctx context.Context) error {
+	var err error
+	for _, s := range o.patterns {
+		err = errors.Join(err, s.Drain(ctx))
+	}
+	return err
+}
+
+// take keeps an event for the next flush, if it is not one too many.
+func (o *tail) take(m *nats.Msg) {
+	now := time.Now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.n++
+	if second := now.Unix(); second != o.second {
+		o.second, o.shown = second, 0
+	}
+	if o.shown++; o.shown > maxShown {
+		o.skipped++
+		return
+	}
+	e := shownEvent{N: o.n, At: now.UnixMilli(), Subject: m.Subject, Size: len(m.Data), ContentType: m.Header.Get("Content-Type")}
+	body := m.Data
+	if len(body) > maxShownBytes {
+		body, e.Cut = body[:maxShownBytes], true
+		for i := 0; i < utf8.UTFMax && len(body) > 0 && !utf8.RuneStart(m.Data[len(body)]); i++ {
+			body = body[:len(body)-1]
+		}
+	}
+	if utf8.Valid(body) {
+		e.Data, e.Encoding = string(body), "text"
+	} else {
+		e.Data, e.Encoding = base64.StdEncoding.EncodeToString(body), "base64"
+	}
+	for name, values := range m.Header {
+		if len(e.Headers) == maxHeaders {
+			break
+		}
+		if e.Headers == nil {
+			e.Headers = make(map[string]string)
+		}
+		e.Headers[name] = cutText(strings.Join(values, ", "))
+	}
+	o.waiting = append(o.waiting, e)
+}
+
+// flush tells the pages what has come.
+func (o *tail) flush(h *hub, now time.Time) {
+	o.mu.Lock()
+	events, skipped := o.waiting, o.skipped
+	o.waiting, o.skipped = nil, 0
+	o.mu.Unlock()
+	if len(events) == 0 && skipped == 0 {
+		return
+	}
+	if events == nil {
+		events = []shownEvent{}
+	}
+	h.send(o.topic, "events", 0, struct {
+		Topic   string       `json:"topic"`
+		At      int64        `json:"at"`
+		Events  []shownEvent `json:"events"`
+		Skipped int          `json:"skipped"`
+	}{o.topic, now.UnixMilli(), events, skipped})
+}
+
+// refuse tells the pages why there is nothing to see.
+func (o *tail) refuse(h *hub, err error) {
+	h.send(o.topic, "events", 0, struct {
+		Topic  string       `json:"topic"`
+		At     int64        `json:"at"`
+		Events []shownEvent `json:"events"`
+		Error  string       `json:"error"`
+	}{o.topic, time.Now().UnixMilli(), []shownEvent{}, bus.AsError(err).Message})
+}
