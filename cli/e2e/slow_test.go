@@ -143,7 +143,7 @@ func TestAStoppedReaderDoesNotGrowTheGateway(t *testing.T) {
 	}
 	eventually(t, 10*time.Second, "a call", func() error { return answers(t, url+"/go.micro.srv.greeter/Say.Hello", `{}`) })
 	before := memory(t, p)
-	const each = 5
+	const each = 3
 	for name, request := range requests {
 		for range each {
 			c := dialHTTP(t, url)
@@ -178,13 +178,13 @@ func TestAStoppedReaderDoesNotGrowTheGateway(t *testing.T) {
 	if most := int64(3*each*2<<20 + 16<<20); grown > most {
 		t.Errorf("%d stopped readers made the gateway %d KiB bigger, want at most %d", 3*each, grown>>10, most>>10)
 	}
-	// The control: who reads on gets all of them, meanwhile. A tenth is enough.
+	// The control: who reads on gets all of them, meanwhile. Some are enough.
 	c := dialHTTP(t, url)
-	if _, err := io.WriteString(c, strings.Replace(requests["websocket"], "1000000", "100000", 1)); err != nil {
+	if _, err := io.WriteString(c, strings.Replace(requests["websocket"], "1000000", "20000", 1)); err != nil {
 		t.Fatal(err)
 	}
 	_ = c.SetReadDeadline(time.Now().Add(60 * time.Second))
-	if n := framesOf(t, c); n != 100_000 {
+	if n := framesOf(t, c); n != 20_000 {
 		t.Errorf("a reader that reads on got %d messages", n)
 	}
 }
