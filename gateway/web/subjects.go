@@ -26,7 +26,6 @@ type subjects struct {
 type subject struct {
 	subscribers int
 	count       uint64
-	bytes       uint64
 	last        time.Time
 	// of the window, and of the one before it
 	window           int64
