@@ -88,7 +88,7 @@ func (p *tab) beside(url string) *tab {
 func newTab(t *testing.T, parent context.Context, how []chromedp.ContextOption, options ...func(*tab)) *tab {
 	t.Helper()
 	ctx, leave := chromedp.NewContext(parent, how...)
-	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, stop := context.WithTimeout(ctx, 5*time.Minute)
 	p := &tab{T: t, ctx: ctx}
 	for _, f := range options {
 		f(p)

@@ -61,7 +61,7 @@ func TestTwoThousandServicesStayQuickToUse(t *testing.T) {
 	begun := p.busy()
 	const watched = 5 * time.Second
 	time.Sleep(watched) // not awaited: measured
-	busy := (p.busy() - begun) / time.Duration(watched/time.Second)
+	busy := (p.busy() - begun) / (watched / time.Second)
 	t.Logf("the main thread worked %v in a second", busy)
 	if busy > mostBusy {
 		t.Errorf("the main thread works %v in a second, over %v", busy, mostBusy)

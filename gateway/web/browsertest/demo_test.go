@@ -21,7 +21,6 @@ import (
 // tests that change nothing share it.
 type demo struct {
 	addresses
-	begun       time.Time
 	node, crowd *process
 	conn        *bus.Conn
 	cancel      context.CancelFunc
@@ -34,7 +33,7 @@ const (
 )
 
 func startDemo() (*demo, error) {
-	d := &demo{begun: time.Now()}
+	d := &demo{}
 	var err error
 	if d.node, d.addresses, err = run("node", "--demo", "--ephemeral", "--listen", "127.0.0.1:0"); err != nil {
 		return nil, err

@@ -91,6 +91,8 @@ const flaws = `(() => {
   const name = e => e.tagName.toLowerCase() + (e.className && typeof e.className === 'string' ? '.' + e.className.trim().split(/\s+/).join('.') : '') + ' "' + (e.innerText ?? '').trim().slice(0, 40) + '"';
   if (innerWidth > 600 && root.scrollHeight > root.clientHeight + 1) found.push('the page scrolls beside what scrolls in it: ' + root.scrollHeight + ' > ' + root.clientHeight);
   if (root.scrollWidth > root.clientWidth + 1) found.push('the page scrolls sideways: ' + root.scrollWidth + ' > ' + root.clientWidth);
+  const main = document.querySelector('#main');
+  if (main.scrollWidth > main.clientWidth + 1) found.push('the content scrolls sideways: ' + main.scrollWidth + ' > ' + main.clientWidth);
   const scrolls = e => { for (let p = e.parentElement; p; p = p.parentElement) { const o = getComputedStyle(p); if (/auto|scroll/.test(o.overflowX)) return true; } return false; };
   for (const e of document.querySelectorAll('main *, header *, nav *')) {
     const s = getComputedStyle(e), r = e.getBoundingClientRect();

@@ -9,6 +9,9 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
+// failing is {"code":"conflict","detail":"order 17 is paid"} as it is in addresses.
+const failing = "eyJjb2RlIjoiY29uZmxpY3QiLCJkZXRhaWwiOiJvcmRlciAxNyBpcyBwYWlkIn0"
+
 func TestACallFromTheForm(t *testing.T) {
 	t.Parallel()
 	p := open(t, demoWeb(t)+"/query/"+greeter+"/Say.Hello")
@@ -63,8 +66,7 @@ func TestTheThreeFailuresLookDifferent(t *testing.T) {
 		}
 		seen[look] = kind
 	}
-	// {"code":"conflict","detail":"order 17 is paid"}
-	fail("service", "/query/"+labName+"/Lab.Fail?req=eyJjb2RlIjoiY29uZmxpY3QiLCJkZXRhaWwiOiJvcmRlciAxNyBpcyBwYWlkIn0", "order 17 is paid")
+	fail("service", "/query/"+labName+"/Lab.Fail?req="+failing, "order 17 is paid")
 	victim.kill()
 	fail("nobody", "/query/"+labName+"/Lab.Fail?req=e30", "No node answered")
 	broker.kill()
