@@ -62,6 +62,13 @@ func (s *subjects) meet(name string) *subject {
 	return one
 }
 
+// know adds a topic that somebody asks for.
+func (s *subjects) know(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.meet(name)
+}
+
 // saw takes over that an event has been seen.
 func (s *subjects) saw(name string, size int) {
 	now := time.Now()
