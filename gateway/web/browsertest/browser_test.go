@@ -295,8 +295,16 @@ func (p *tab) picture(name string) []byte {
 	return r.Data
 }
 
-// axe finds what people with other means than a screen and a mouse stumble over.
+// axe fails the test for what people with other means than a screen and a mouse
+// stumble over.
 func (p *tab) axe(what string) {
+	p.Helper()
+	for _, v := range p.violations() {
+		p.Errorf("%s: axe: %s", what, v)
+	}
+}
+
+func (p *tab) violations() []string {
 	p.Helper()
 	if eval[bool](p, `typeof axe === 'undefined'`) {
 		code, err := os.ReadFile("../../../.ci/validators/node_modules/axe-core/axe.min.js")
@@ -311,9 +319,7 @@ func (p *tab) axe(what string) {
 	if err := json.Unmarshal([]byte(raw), &violations); err != nil {
 		p.Fatal(err)
 	}
-	for _, v := range violations {
-		p.Errorf("%s: axe: %s", what, v)
-	}
+	return violations
 }
 
 func quote(s string) string {
