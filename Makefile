@@ -15,7 +15,7 @@ GOFUMPT  := mvdan.cc/gofumpt@v0.12.0
 # What the benchmarks run with: a quick run writes no page.
 BENCH := -mbus out/mbus -pace $(if $(QUICK),quick,normal -docs ../docs)
 
-.PHONY: help build demo run test chaos lint format fuzz bench bench-full microbench docs clean
+.PHONY: help build demo run test pictures chaos lint format fuzz bench bench-full microbench docs clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ run: build ## run a node with the greeter until ctrl-C
 
 test: ## run every test, with the race detector where a C compiler is found
 	@GO='$(GO)' bash .ci/test
+
+pictures: ## every page of the dashboard in both themes and all widths, below out/
+	@mkdir -p out
+	$(GO) test ./gateway/web/browsertest -run TestAPictureOfEveryPage -count=1 -artifacts -outputdir '$(CURDIR)/out'
 
 chaos: ## the long fault lab: SEED=N repeats a run, ROUNDS=N faults of each kind, REPORT=FILE
 	@MBUS_LONG=1 SEED='$(SEED)' ROUNDS='$(ROUNDS)' REPORT='$(if $(REPORT),$(abspath $(REPORT)))' $(GO) test ./cli/e2e -run '^TestChaos' -count=1 -v -timeout 2h
@@ -63,5 +67,5 @@ docs: ## write docs/cli.md anew from the grammar
 	$(GO) test ./cli -run TestReference -update
 
 clean: ## remove what the targets made
-	rm -rf bin bench/out bench/.moleculer examples/greeter/javascript/node_modules
+	rm -rf bin out bench/out bench/.moleculer examples/greeter/javascript/node_modules
 	$(GO) clean -testcache

@@ -25,7 +25,6 @@ import (
 const (
 	homePage  = "/home/you"
 	nodePort  = "127.0.0.1:4222" // what the page calls the node
-	apiPort   = "127.0.0.1:8080" // and its API gateway
 	plainPort = "127.0.0.1:4333" // and the NATS server that is there already
 	patience  = 60 * time.Second
 )
@@ -276,9 +275,10 @@ func (r *transcript) start(term *terminal, s step) {
 	if node {
 		r.await(s, func() bool { return strings.Contains(term.out.text(), "  bus ") }, term)
 		for before, usual := range map[string]string{"dashboard http://": "127.0.0.1:8082", "api       http://": "127.0.0.1:8080"} {
-			_, rest, _ := strings.Cut(term.out.text(), before)
-			address, _, _ := strings.Cut(rest, "\n")
-			r.replace = append(r.replace, strings.TrimSpace(address), usual)
+			if _, rest, open := strings.Cut(term.out.text(), before); open {
+				address, _, _ := strings.Cut(rest, "\n")
+				r.replace = append(r.replace, strings.TrimSpace(address), usual)
+			}
 		}
 	}
 	switch {
@@ -286,9 +286,7 @@ func (r *transcript) start(term *terminal, s step) {
 		r.await(s, func() bool { return strings.Contains(term.out.text(), "  bus ") }, term)
 		_, rest, _ := strings.Cut(term.out.text(), "nats://")
 		address, _, _ := strings.Cut(rest, "\n")
-		_, rest, _ = strings.Cut(term.out.text(), "http://")
-		api, _, _ := strings.Cut(rest, "\n")
-		r.replace = append(r.replace, address, nodePort, strings.TrimSpace(api), apiPort)
+		r.replace = append(r.replace, address, nodePort)
 		r.env = append(r.env, "MBUS_URL=nats://"+address)
 	case strings.HasPrefix(s.command, "mbus subscribe"):
 		r.await(s, func() bool { return strings.Contains(term.err.text(), `"listening"`) }, term)

@@ -153,7 +153,7 @@ func TestAWebAppHasItsWebSockets(t *testing.T) {
 	_, port, _ := net.SplitHostPort(front.Listener.Addr().String())
 	for target, host := range map[string]string{"/chat/ws": "", "/ws": "chat.localhost:" + port} {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		c, _, err := websocket.Dial(ctx, "ws://"+front.Listener.Addr().String()+target, &websocket.DialOptions{Host: host})
+		c, _, err := websocket.Dial(ctx, "ws://"+front.Listener.Addr().String()+target, &websocket.DialOptions{Host: host}) //nolint:bodyclose // a handshake has none
 		if err != nil {
 			t.Fatalf("%s: %v", target, err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/codec"
+	"github.com/mbus-dev/mbus/bus/wire"
 	"github.com/mbus-dev/mbus/gateway"
 	"github.com/mbus-dev/mbus/pubsub"
 )
@@ -29,6 +30,9 @@ func (w *Web) eventsPage(r *http.Request) (*page, error) {
 	if d.Subject != "" && d.Subject != allEvents {
 		if err := w.bus.MaySubscribe(r.Context(), d.Subject); err != nil {
 			return nil, err
+		}
+		if wire.CheckTopic(d.Subject) == nil {
+			w.tails.names.know(d.Subject)
 		}
 	}
 	counts, note := w.monitor.subscriptions(r.Context())

@@ -36,6 +36,8 @@ type ring struct {
 	step   int64 // seconds
 	chunks []*chunk
 	used   time.Time
+	// under has what is not known here, in longer steps; it may be nil.
+	under *ring
 }
 
 type chunk struct {
@@ -79,11 +81,15 @@ func (r *ring) get(slot int64) point {
 	if r == nil || slot < 0 {
 		return unknown()
 	}
+	p := unknown()
 	number := slot / chunkPoints
 	if c := r.chunks[number%int64(len(r.chunks))]; c != nil && c.number == number {
-		return c.points[slot%chunkPoints]
+		p = c.points[slot%chunkPoints]
 	}
-	return unknown()
+	if r.under != nil && !numeral(p.rate).known() {
+		return r.under.get(slot * r.step / r.under.step)
+	}
+	return p
 }
 
 func (r *ring) bytes() int {

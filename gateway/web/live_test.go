@@ -301,3 +301,27 @@ func TestABusThatIsAwayIsToldAndWhatWasThereStays(t *testing.T) {
 		}
 	})
 }
+
+func TestTheChartHasNoHoleWhereNobodyWatched(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		h := open(t, b, web.Config{})
+		h.greet(t)
+		page[Services](t, h, "/services")
+		time.Sleep(2 * time.Minute)
+		d := page[struct {
+			Series struct {
+				T   []int64
+				RPS []*float64 `json:"rps"`
+			}
+		}](t, h, "/services")
+		holes := 0
+		for _, v := range d.Series.RPS {
+			if v == nil {
+				holes++
+			}
+		}
+		if len(d.Series.T) < 105 || holes > 11 {
+			t.Errorf("%d seconds with %d holes", len(d.Series.T), holes)
+		}
+	})
+}

@@ -39,6 +39,11 @@ type nodeNumbers struct {
 	Failed   uint64 `json:"errors"`
 }
 
+func (n *nodeNumbers) same(o *nodeNumbers) bool {
+	return n.Load == o.Load && n.InFlight == o.InFlight && n.LastSeen == o.LastSeen && n.Rate.same(o.Rate) && n.P99.same(o.P99) &&
+		n.Errors.same(o.Errors) && n.Memory.same(o.Memory) && n.Threads.same(o.Threads) && n.GC.same(o.GC)
+}
+
 // processNumbers are those of Debug.Stats, unknown where nobody has asked.
 type processNumbers struct {
 	Memory  numeral `json:"memory"`
@@ -153,7 +158,7 @@ func (c *collector) publishNodes(now time.Time) {
 		switch {
 		case i.shown == nil || !i.shown.same(n):
 			d.Nodes = append(d.Nodes, n)
-		case i.shown.nodeNumbers != n.nodeNumbers:
+		case !i.shown.nodeNumbers.same(&n.nodeNumbers):
 			d.N = append(d.N, n)
 		default:
 			continue

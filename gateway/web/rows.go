@@ -79,9 +79,7 @@ func (s *service) full() *row {
 
 // deltas number what is published of a list.
 type deltas struct {
-	seq  uint64
-	gone []int
-	ids  []string // of nodes that are gone
+	seq uint64
 }
 
 // publish tells what has changed since the last time. The caller holds mu.

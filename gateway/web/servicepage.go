@@ -130,14 +130,18 @@ func (c *collector) service(name string, now time.Time, span, step time.Duration
 	return d
 }
 
-// pick is the history with the given step; it may be nil.
+// pick is the history with the given step; either may be nil. Where nobody watched
+// the fine one has what the coarse one has.
 func pick(step time.Duration, coarse, fine *ring) *ring {
-	r := coarse
-	if step == fineStep {
-		r = fine
+	if step != fineStep {
+		if coarse == nil {
+			coarse = newRing(0, historyStep)
+		}
+		return coarse
 	}
-	if r == nil {
-		return &ring{step: int64(step / time.Second), chunks: make([]*chunk, 1)}
+	r := &ring{step: int64(step / time.Second), chunks: make([]*chunk, 1), under: coarse}
+	if fine != nil {
+		r.chunks = fine.chunks
 	}
 	return r
 }

@@ -144,10 +144,11 @@ func (s *service) version() string {
 // latest is the totals of the last three minutes.
 func (t *table) latest(now time.Time) series {
 	from, to := slots(180*time.Second, fineStep, now)
-	for from < to && !numeral(t.fine.get(from).rate).known() {
-		from++ // nobody looked yet
+	r := pick(fineStep, t.total, t.fine)
+	for from < to && !numeral(r.get(from).rate).known() {
+		from++ // nothing ran yet
 	}
-	return t.fine.read(from, to+1, true)
+	return r.read(from, to+1, true)
 }
 
 // text is the page as a table.

@@ -26,7 +26,6 @@ type subjects struct {
 type subject struct {
 	subscribers int
 	count       uint64
-	bytes       uint64
 	last        time.Time
 	// of the window, and of the one before it
 	window           int64
@@ -61,6 +60,13 @@ func (s *subjects) meet(name string) *subject {
 		s.known[name] = one
 	}
 	return one
+}
+
+// know adds a topic that somebody asks for.
+func (s *subjects) know(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.meet(name)
 }
 
 // saw takes over that an event has been seen.

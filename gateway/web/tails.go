@@ -37,8 +37,7 @@ type tails struct {
 	changed chan struct{}
 	work    sync.WaitGroup
 
-	mu   sync.Mutex
-	open map[string]*tail // by topic of the hub
+	open map[string]*tail // by topic of the hub; of run alone
 }
 
 // A tail is one topic of the hub.

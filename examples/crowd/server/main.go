@@ -1,7 +1,7 @@
 // Command server runs a crowd of services in one process until it is
 // interrupted, for looking at what a big bus is like:
 //
-//	go run ./examples/crowd/server --services 2000 --seed 1 --rate 200
+//	go run ./examples/crowd/server -services 2000 -seed 1 -rate 200
 //
 // It finds the broker by MBUS_URL, and prints one line once all are announced.
 package main

@@ -100,7 +100,8 @@ addEventListener("keydown", e => {
 });
 
 onArrive(() => {
-  document.getElementById("main")?.focus({preventScroll: true});
+  // not when somebody has begun to do something else meanwhile
+  if (!document.activeElement?.matches("input,textarea,select,dialog *")) document.getElementById("main")?.focus({preventScroll: true});
   say(document.title);
 });
 

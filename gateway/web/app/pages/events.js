@@ -100,7 +100,7 @@ const Tail = view(({d}, self) => {
     e.preventDefault(); e.stopPropagation();
     if (e.key === "End") { chosen.value = null; bottom(); } else pick(next);
   }}>
-      <div class="ebody" role="presentation" style=${{height: all.length * ROW + "px"}}>${all.slice(from, to).map((e, i) => html`<div key=${e.n} id=${"ev-" + e.n} role="option" aria-selected=${String(e === chosen.value)} class="erow" style=${{top: (from + i) * ROW + "px"}} onClick=${() => { chosen.value = e; follow.value = false; }}><span class="mono quiet">${clock(e.at, true)}</span><span class="mono cut es">${e.subject}</span><span class="mono quiet num">${bytes(e.size)}</span><span class="mono cut ed">${e.encoding === "text" ? e.data.slice(0, 300) : "binary"}</span></div>`)}</div></div>
+      <div class="ebody" role="presentation" style=${{height: all.length * ROW + "px"}}>${all.slice(from, to).map((e, i) => html`<div key=${e.n} id=${"ev-" + e.n} role="option" aria-selected=${String(e === chosen.value)} class="erow" style=${{top: (from + i) * ROW + "px"}} onClick=${() => { chosen.value = e; follow.value = false; }}><span class="mono quiet">${clock(e.at)}<span class="wide-only">${clock(e.at, true).slice(8)}</span></span><span class="mono cut es">${e.subject}</span><span class="mono quiet num">${bytes(e.size)}</span><span class="mono cut ed">${e.encoding === "text" ? e.data.slice(0, 300) : "binary"}</span></div>`)}</div></div>
     ${!all.length && html`<p class="quiet hint">${list.value.length ? `None of ${list.value.length} matches “${param("q")}”.` : "Listening. Nothing has come yet."}</p>`}
     ${fresh.value > 0 && html`<button type="button" class="btn newer" onClick=${() => { chosen.value = null; bottom(); }}>${count(fresh.value)} new ↓</button>`}`;
 });

@@ -97,13 +97,14 @@ const Query = view((_, self) => {
   }, [stream]);
   const known = services.value.map(x => ({text: x.name, note: x.health}));
   const methods = (d.methods ?? []).map(m => ({text: m.name, note: m.debug ? "debug" : kindOf(m) === "unary" ? "" : kindText(m)}));
+  const near = (d.near ?? []).filter(n => n !== d.service);
   const missing = d.service && d.method && !e && methods.length > 0;
   return html`<div class="page query"><div class="picks">
       <${Picker} id="q-service" label="Service" value=${d.service} options=${known} placeholder="Which service?" free=${true} onPick=${v => go(queryURL(v))}/>
       <${Picker} id="q-method" label="Endpoint" value=${d.method} options=${methods} placeholder=${d.service ? "Which endpoint?" : "Choose a service first"} free=${true} onPick=${v => go(queryURL(d.service, v))}/>
       <div><label class="lab" for="q-node"><span class="lab-t">Node</span></label><select id="q-node" value=${node.value} onChange=${ev => { node.value = ev.target.value; setParams({node: ev.target.value}); }}><option value="">any</option>${(d.nodes ?? []).map(n => html`<option key=${n.id} value=${n.id}>${n.id.slice(-10)} ${n.version}${n.state !== "ok" ? " (" + n.state + ")" : ""}</option>`)}${node.value && !(d.nodes ?? []).some(n => n.id === node.value) && html`<option value=${node.value}>${node.value}</option>`}</select></div>
       ${!stream && html`<div><label class="lab" for="q-timeout"><span class="lab-t">Timeout</span></label><select id="q-timeout" value=${String(timeout.value)} onChange=${ev => { timeout.value = Number(ev.target.value); }}>${[500, 1000, 5000, 15000, 30000].map(t => html`<option key=${t} value=${String(t)}>${t < 1000 ? t + " ms" : t / 1000 + " s"}</option>`)}</select></div>`}</div>
-    ${d.near?.length > 0 && (missing || !methods.length) && html`<p class="note">${methods.length ? `${d.service} has no endpoint ${d.method}.` : `No service is called ${d.service}.`} Close by: ${d.near.map((n, i) => html`${i ? ", " : ""}<a key=${n} href=${methods.length ? queryURL(d.service, n) : queryURL(n)}>${n}</a>`)}</p>`}
+    ${near.length > 0 && (missing || !methods.length) && html`<p class="note">${methods.length ? `${d.service} has no endpoint ${d.method}.` : near.length < d.near.length ? `${d.service} is gone.` : `No service is called ${d.service}.`} Close by: ${near.map((n, i) => html`${i ? ", " : ""}<a key=${n} href=${methods.length ? queryURL(d.service, n) : queryURL(n)}>${n}</a>`)}</p>`}
     ${!d.service ? html`<${Empty} title="Which service?"><p>Choose one above, or press <kbd>Ctrl</kbd> <kbd>K</kbd> and type a few letters of an endpoint.</p></${Empty}>`
     : !d.method ? html`<${Empty} title="Which endpoint?"><ul class="plain-list">${methods.map(m => html`<li key=${m.text}><a class="mono" href=${queryURL(d.service, m.text)}>${m.text}</a><span class="quiet">${m.note}</span></li>`)}</ul>${!methods.length && html`<p>${d.service} offers nothing that is known. Type the name of an endpoint above to call it all the same.</p>`}</${Empty}>`
     : html`<div class="two wide-two"><section aria-label="Request">${stream

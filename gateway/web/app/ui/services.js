@@ -2,7 +2,7 @@
 // the page Services read this one store.
 import {signal, computed, batch} from "./view.js";
 import {page, boot, getJSON} from "./state.js";
-import {listen, bus, resync, paused} from "./live.js";
+import {listen, bus, resync} from "./live.js";
 import {applyServices, push} from "../core/live.js";
 import {sorted, rank} from "../core/filter.js";
 
@@ -72,4 +72,3 @@ function follow() {
     tick.value++;
   }, state.seq);
 }
-export {paused};

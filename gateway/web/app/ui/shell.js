@@ -1,7 +1,7 @@
 // What stands around every page: the rail, the top bar, the Line, and dialogs.
 import {html, view, signal, later} from "./view.js";
 import {boot, asset, path, param, setParams, page, here, loading, dressed, said, toast, theme, nextTheme, now, go, failure} from "./state.js";
-import {pill, paused, waiting, pause, newer, bus} from "./live.js";
+import {pill, paused, waiting, pause, newer, bus, stale} from "./live.js";
 import {totals, worst} from "./services.js";
 import {strip} from "../core/window.js";
 import {rank} from "../core/filter.js";
@@ -72,7 +72,7 @@ const Line = view((_, self) => {
   const words = "The Line. " + (list.length ? `${plural(list.length, "service")}: ${["down", "degraded", "starting", "stale", "ok"].map(h => `${n[h] ?? 0} ${h}`).join(", ")}` : "No services yet");
   const of = k => `${k.name}: ${k.health}${k.of > 1 ? `, worst of ${k.of}` : ""}`, kind = k => "tick " + k.health + (k.of === 1 && k.name === subject ? " on" : "");
   const at = Math.min(s.at.value, ticks.length - 1);
-  return html`<div class="lines" ref=${el => { s.el = el; }}>${links
+  return html`<div class=${"lines" + (stale.value ? " old" : "")} ref=${el => { s.el = el; }}>${links
     ? html`<ol key="links" class=${"line" + (subject ? " subject" : "")} aria-label=${words}>${ticks.map((k, i) => html`<li key=${i}><a tabindex=${i === 0 ? 0 : -1} class=${kind(k)} href=${tickURL(k)} aria-label=${of(k)} title=${of(k)} onKeyDown=${lineKeys}><i></i></a></li>`)}</ol>`
     : html`<div key="list" class=${"line dense" + (subject ? " subject" : "")} role="listbox" tabindex="0" aria-label=${words} aria-activedescendant=${"tick-" + at}
         onKeyDown=${e => { const to = {ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: ticks.length - 1}[e.key]; if (to !== undefined) { e.preventDefault(); e.stopPropagation(); s.at.value = Math.max(0, Math.min(ticks.length - 1, to)); } if (e.key === "Enter" && ticks[at]) go(tickURL(ticks[at])); }}
