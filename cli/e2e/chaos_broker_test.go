@@ -11,8 +11,8 @@ import (
 // say why, and then everything goes on.
 func TestChaosBroker(t *testing.T) {
 	store := t.TempDir()
-	b := startNode(t, "--store-dir", store)
-	again := of(mbus, "node", "--listen", "127.0.0.1:"+b.port(t), "--store-dir", store)
+	b := startNode(t, "--store-dir", store, "--api-address", "off", "--sidecar-address", "off", "--web-address", "off")
+	again := of(mbus, "node", "--listen", "127.0.0.1:"+b.port(t), "--store-dir", store, "--api-address", "off", "--sidecar-address", "off", "--web-address", "off")
 	l := openLab(t, b)
 	workers := []*process{l.worker("a"), l.worker("b"), l.worker("c")}
 	const clients = "50"

@@ -144,7 +144,7 @@ func TestTheSuccessorOfAKilledGatewayServesWithinASecond(t *testing.T) {
 // documents and the tools change when a service comes and goes.
 func TestToolsAndDocumentsFollowTheServices(t *testing.T) {
 	t.Parallel()
-	b := startNode(t, "--ephemeral", "--no-jetstream", "--sidecar-address", "off")
+	b := startNode(t, "--ephemeral", "--no-jetstream", "--api-address", "127.0.0.1:0")
 	shows := func(want bool) error {
 		for _, path := range []string{"/openapi.json", "/"} {
 			r, err := ask(t, b.api+path, "")
@@ -201,7 +201,7 @@ func TestListenersRefuseWhatTheyCannotObey(t *testing.T) {
 		return path
 	}
 	rules, broken := write("rules.json", `{}`), write("broken.json", "broken")
-	b := startNode(t, "--ephemeral", "--no-jetstream", "--sidecar-address", "off")
+	b := startNode(t, "--ephemeral", "--no-jetstream", "--api-address", "127.0.0.1:0")
 	busy := strings.TrimPrefix(b.api, "http://")
 	for _, c := range []struct {
 		args  string

@@ -31,11 +31,16 @@ type broker struct {
 }
 
 // startNode runs mbus node and waits until it is ready. Without --listen it
-// has a free port.
+// has a free port, and it has only those HTTP listeners that are asked for.
 func startNode(t testing.TB, args ...string) *broker {
 	t.Helper()
 	if !slices.Contains(args, "--listen") {
 		args = append([]string{"--listen", "127.0.0.1:0"}, args...)
+	}
+	for _, flag := range []string{"--api-address", "--sidecar-address", "--web-address"} {
+		if !slices.Contains(args, flag) {
+			args = append(args, flag, "off")
+		}
 	}
 	return launchNode(t, of(mbus, append([]string{"node"}, args...)...))
 }

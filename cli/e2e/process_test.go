@@ -93,7 +93,7 @@ func bareEnvironment(t testing.TB) []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home, "XDG_STATE_HOME=" + home, "LC_ALL=C",
 		// Nodes run side by side.
-		"MBUS_API_ADDRESS=off", "MBUS_SIDECAR_ADDRESS=off", "MBUS_WEB_ADDRESS=off",
+		"MBUS_API_ADDRESS=127.0.0.1:0", "MBUS_SIDECAR_ADDRESS=127.0.0.1:0", "MBUS_WEB_ADDRESS=127.0.0.1:0",
 	}
 }
 

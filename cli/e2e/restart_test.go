@@ -20,8 +20,8 @@ import (
 func TestEverythingResumesWhenTheBrokerIsBack(t *testing.T) {
 	t.Parallel()
 	store := t.TempDir()
-	b := startNode(t, "--store-dir", store)
-	again := of(mbus, "node", "--listen", "127.0.0.1:"+b.port(t), "--store-dir", store)
+	b := startNode(t, "--store-dir", store, "--api-address", "off", "--sidecar-address", "off", "--web-address", "off")
+	again := of(mbus, "node", "--listen", "127.0.0.1:"+b.port(t), "--store-dir", store, "--api-address", "off", "--sidecar-address", "off", "--web-address", "off")
 	instances := []string{"one", "two"}
 	for _, id := range instances {
 		b.startGreeter(t, id)
