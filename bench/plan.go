@@ -86,7 +86,7 @@ func paces(name string) (plan, error) {
 		unary(64, small)
 		open(2000)
 	case "normal":
-		p.Reps, p.Window, p.Warm, p.Heat = 5, 600*time.Millisecond, 100*time.Millisecond, time.Second
+		p.Reps, p.Window, p.Warm, p.Heat = 3, 600*time.Millisecond, 100*time.Millisecond, time.Second
 		p.Instances, p.Watch, p.Starts = []int{100, 1000, 10_000}, 10*time.Second, 15
 		p.Counts, p.Idle = []int{100, 1000, 10_000}, time.Second
 		p.yields(3, 10_000)
