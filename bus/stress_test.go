@@ -56,7 +56,7 @@ func piece(r *rand.Rand, n int) int {
 func (c *crumbs) rip(r *rand.Rand) {
 	if c.of.breaks.Load() && r.IntN(150) == 0 {
 		c.of.broken.Add(1)
-		_ = c.Conn.Close()
+		_ = c.Close()
 	}
 }
 

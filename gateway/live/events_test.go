@@ -369,7 +369,7 @@ func TestATopicWithoutABrokerIsRefusedAtOnce(t *testing.T) {
 		start := time.Now()
 		res := r.do("GET", "/events?topic=a", "")
 		body := text(t, res)
-		if res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" || res.Header.Get(gateway.HeaderEnd) != "broker" || !strings.Contains(body, "the broker is away") {
+		if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "1" || res.Header.Get(gateway.HeaderEnd) != "broker" || !strings.Contains(body, "the broker is away") {
 			t.Errorf("got %s %v %s", res.Status, res.Header, body)
 		}
 		if took := time.Since(start); took > 100*time.Millisecond {
@@ -378,7 +378,7 @@ func TestATopicWithoutABrokerIsRefusedAtOnce(t *testing.T) {
 		b.Start()
 		b.Await(t, r.conn)
 		res = r.do("GET", "/events?topic=a", "")
-		if res.StatusCode != 200 {
+		if res.StatusCode != http.StatusOK {
 			t.Errorf("with a broker again: %s", res.Status)
 		}
 		_ = res.Body.Close()
