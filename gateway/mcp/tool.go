@@ -11,6 +11,7 @@ import (
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mbus-dev/mbus/discovery"
+	"github.com/mbus-dev/mbus/gateway"
 )
 
 const (
@@ -119,7 +120,7 @@ func outputSchema(body json.RawMessage, value *discovery.Value) (map[string]any,
 		if value == nil || len(value.Values) == 0 {
 			return nil, false
 		}
-		return valueSchema(*value, 0), true
+		return gateway.ValueSchema(*value), true
 	}
 	var schema map[string]any
 	if err := json.Unmarshal(body, &schema); err != nil || schema["type"] != "object" {
@@ -143,46 +144,4 @@ func strip(v any) {
 			strip(part)
 		}
 	}
-}
-
-// valueSchema describes a message of a registered app, which has no schema but
-// Micro's tree of names and types.
-func valueSchema(v discovery.Value, depth int) map[string]any {
-	element, list := strings.CutPrefix(v.Type, "[]")
-	if list {
-		of := map[string]any{}
-		if len(v.Values) > 0 {
-			of = valueSchema(v.Values[0], depth+1)
-		} else if simple, ok := simpleType(element); ok {
-			of["type"] = simple
-		}
-		return map[string]any{"type": "array", "items": of}
-	}
-	if simple, ok := simpleType(v.Type); ok {
-		return map[string]any{"type": simple}
-	}
-	properties := make(map[string]any, len(v.Values))
-	if depth < maxValueDepth {
-		for _, part := range v.Values {
-			properties[part.Name] = valueSchema(part, depth+1)
-		}
-	}
-	return map[string]any{"type": "object", "properties": properties}
-}
-
-// maxValueDepth is deeper than an announcement may nest.
-const maxValueDepth = 16
-
-func simpleType(name string) (string, bool) {
-	switch {
-	case name == "string", name == "bytes":
-		return "string", true
-	case name == "bool":
-		return "boolean", true
-	case strings.HasPrefix(name, "int"), strings.HasPrefix(name, "uint"):
-		return "integer", true
-	case strings.HasPrefix(name, "float"):
-		return "number", true
-	}
-	return "", false
 }

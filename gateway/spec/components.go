@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mbus-dev/mbus/discovery"
+	"github.com/mbus-dev/mbus/gateway"
 )
 
 const schemasAt = "#/components/schemas/"
@@ -30,7 +31,7 @@ func (c *components) message(service, hash string, bodies map[string]json.RawMes
 		return map[string]any{"$ref": schemasAt + c.add(service, hash, body)}
 	}
 	if value != nil && (value.Type != "" || len(value.Values) > 0) {
-		return valueSchema(*value, 0)
+		return gateway.ValueSchema(*value)
 	}
 	return map[string]any{}
 }
@@ -89,42 +90,4 @@ func legal(text string) string {
 		}
 		return '_'
 	}, text)
-}
-
-// valueSchema describes a message of a registered app, which has no schema but
-// Micro's tree of names and types.
-func valueSchema(v discovery.Value, level int) map[string]any {
-	if element, list := strings.CutPrefix(v.Type, "[]"); list {
-		of := map[string]any{}
-		if len(v.Values) > 0 {
-			of = valueSchema(v.Values[0], level+1)
-		} else if simple, ok := simpleType(element); ok {
-			of["type"] = simple
-		}
-		return map[string]any{"type": "array", "items": of}
-	}
-	if simple, ok := simpleType(v.Type); ok {
-		return map[string]any{"type": simple}
-	}
-	properties := make(map[string]any, len(v.Values))
-	if level < maxLevels {
-		for _, part := range v.Values {
-			properties[part.Name] = valueSchema(part, level+1)
-		}
-	}
-	return map[string]any{"type": "object", "properties": properties}
-}
-
-func simpleType(name string) (string, bool) {
-	switch {
-	case name == "string", name == "bytes":
-		return "string", true
-	case name == "bool":
-		return "boolean", true
-	case strings.HasPrefix(name, "int"), strings.HasPrefix(name, "uint"):
-		return "integer", true
-	case strings.HasPrefix(name, "float"):
-		return "number", true
-	}
-	return "", false
 }
