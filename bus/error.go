@@ -70,7 +70,9 @@ func AsError(err error) *Error {
 	return &Error{Code: code, Status: code.Status(), Message: err.Error(), cause: err}
 }
 
-// Error returns one line: what was called, the code and the message.
+// Error returns one line: what was called, the code and the message, and how
+// long a call took whose time ran out. Both sides watch the deadline, so that
+// is the same line whoever was first to notice.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.Service != "" {
@@ -83,6 +85,9 @@ func (e *Error) Error() string {
 	b.WriteString(e.Code.String())
 	if e.Message != "" {
 		b.WriteString(": " + e.Message)
+	}
+	if e.End == Timeout && e.Elapsed > 0 {
+		b.WriteString(", after " + e.Elapsed.Round(time.Millisecond).String())
 	}
 	return b.String()
 }

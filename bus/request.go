@@ -227,8 +227,5 @@ func contextError(ctx context.Context, start time.Time) *Error {
 		e.cause = cause
 	}
 	e.Elapsed = time.Since(start)
-	if e.Code == DeadlineExceeded {
-		e.Message = fmt.Sprintf("no answer in time, after %v", e.Elapsed.Round(time.Millisecond))
-	}
 	return &e
 }
