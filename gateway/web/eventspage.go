@@ -22,17 +22,22 @@ type eventsData struct {
 	More     int           `json:"more"`
 	Hidden   string        `json:"hidden"`
 	Note     string        `json:"note"`
+	Stored   *storedData   `json:"stored"`
 	Commands commands      `json:"commands"`
 }
 
 func (w *Web) eventsPage(r *http.Request) (*page, error) {
 	d := &eventsData{Bus: w.collect.state(), Subject: r.URL.Query().Get("subject"), Hidden: "the subjects of the bus itself: mbus, $ and _"}
-	if d.Subject != "" && d.Subject != allEvents {
+	if wantsStored(d.Subject) {
 		if err := w.bus.MaySubscribe(r.Context(), d.Subject); err != nil {
 			return nil, err
 		}
 		if wire.CheckTopic(d.Subject) == nil {
 			w.tails.names.know(d.Subject)
+		}
+		var err error
+		if d.Stored, err = w.stored(r, d.Subject); err != nil {
+			return nil, err
 		}
 	}
 	counts, note := w.monitor.subscriptions(r.Context())
@@ -57,6 +62,13 @@ func commandsOfTopic(topic string, l Links) commands {
 }
 
 func (d *eventsData) text(b *bytes.Buffer) {
+	if d.Stored != nil {
+		d.Stored.text(b, d.Subject)
+		if d.Stored.Read != nil {
+			return // that is what was asked for
+		}
+		b.WriteByte('\n')
+	}
 	for _, s := range d.Subjects {
 		_, _ = fmt.Fprintf(b, "%s  %d subscribers  %s/s\n", s.Name, s.Subscribers, s.Rate.text()) // a Buffer takes everything
 	}

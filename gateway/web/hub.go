@@ -23,6 +23,7 @@ const (
 	topicTopology = "topology"
 	topicBus      = "bus"
 	topicService  = "svc"
+	topicVersions = "versions"
 	topicNode     = "node"
 	topicEvents   = "events"
 )
@@ -208,7 +209,7 @@ func parseWishes(list []string) ([]wish, error) {
 			if named {
 				return nil, bus.Errorf(bus.InvalidArgument, "topic %.80q: %s has no name after it", text, kind)
 			}
-		case topicService, topicNode, topicEvents:
+		case topicService, topicVersions, topicNode, topicEvents:
 			if name == "" || len(name) > maxText {
 				return nil, bus.Errorf(bus.InvalidArgument, "topic %.80q: want a name after %s:", text, kind)
 			}
@@ -216,7 +217,7 @@ func parseWishes(list []string) ([]wish, error) {
 				tails++
 			}
 		default:
-			return nil, bus.Errorf(bus.InvalidArgument, "topic %.80q: there is services, svc:NAME, nodes, node:ID, stats, topology, events:SUBJECT, bus", text)
+			return nil, bus.Errorf(bus.InvalidArgument, "topic %.80q: there is services, svc:NAME, versions:NAME, nodes, node:ID, stats, topology, events:SUBJECT, bus", text)
 		}
 		all = append(all, w)
 	}

@@ -110,7 +110,7 @@ func (t *table) forgetOldest() {
 // describe takes over what the instances of a service say together.
 func (s *service) describe(now time.Time) {
 	if len(s.instances) == 0 {
-		s.versions = nil
+		s.versions, s.byVersion = nil, nil
 		return
 	}
 	s.lastSeen = time.Time{}
@@ -157,6 +157,7 @@ func (s *service) describe(now time.Time) {
 		s.changedAt = now
 	}
 	s.versions = list
+	s.keepVersions()
 }
 
 // take takes over what an instance has answered to $SRV.STATS.
@@ -223,6 +224,7 @@ func (t *table) count(s *service, i *instance, c *counters, method string, one *
 		w.refused += refused
 		latest = fresh(c, latency, one, d, taken)
 		w.calls = w.calls.plus(latest)
+		s.countVersion(i.info.Version, method, at, seconds, taken, failed, latest)
 		if failed > 0 && one.LastError != "" {
 			s.problem(at, i.info.NodeID(), method, one.LastError)
 		}

@@ -23,6 +23,7 @@ type node struct {
 	Metadata map[string]string `json:"metadata"`
 	Server   string            `json:"server,omitempty"`
 	Client   uint64            `json:"client,omitempty"`
+	Drains   bool              `json:"drains,omitempty"`
 	nodeNumbers
 }
 
@@ -60,7 +61,7 @@ func (i *instance) node(now time.Time) *node {
 	n := &node{
 		ID: i.info.NodeID(), Instance: i.info.CallID(), Service: i.info.Service, Version: i.info.Version, Kind: kindOfNode(&i.info),
 		State: i.state(now), Address: addressOf(&i.info), Started: milli(i.info.Started), Interval: i.info.Interval.Milliseconds(),
-		Metadata: i.info.Metadata, Server: i.info.Server, Client: i.info.Client,
+		Metadata: i.info.Metadata, Server: i.info.Server, Client: i.info.Client, Drains: drains(&i.info),
 		nodeNumbers: nodeNumbers{
 			Load: i.now.load, InFlight: i.now.inFlight, LastSeen: milli(i.info.LastSeen), Rate: i.now.rate, P99: i.now.p99, Errors: i.now.errors,
 			processNumbers: i.process, Requests: i.requests, Failed: i.failed,
@@ -110,7 +111,8 @@ func addressOf(i *discovery.Instance) string {
 
 // same reports whether two nodes differ in their numbers at most.
 func (n *node) same(o *node) bool {
-	return n.State == o.State && n.Version == o.Version && n.Address == o.Address && n.Started == o.Started && n.Interval == o.Interval
+	return n.State == o.State && n.Version == o.Version && n.Address == o.Address && n.Started == o.Started && n.Interval == o.Interval &&
+		n.Drains == o.Drains
 }
 
 type nodesDelta struct {
@@ -180,6 +182,10 @@ func (c *collector) publishSingle(now time.Time) {
 			if s := c.t.services[name]; s != nil {
 				s.watched = now.Add(fineSpan)
 				c.hub.send(topic, "service", 0, s.update(topic, now))
+			}
+		case topicVersions:
+			if s := c.t.services[name]; s != nil {
+				c.hub.send(topic, "versions", 0, versionsUpdate{topic, now.UnixMilli(), s.versionData(now)})
 			}
 		case topicNode:
 			if i := c.t.nodeByID(name); i != nil {

@@ -190,11 +190,11 @@ func (w *Web) askNode(ctx context.Context, d *nodeData, i discovery.Instance) {
 	ctx, cancel := context.WithTimeout(ctx, nodePatience)
 	defer cancel()
 	var health rpc.Health
-	err := w.askOne(ctx, i, rpc.MethodHealth, &health)
+	err := w.askOne(ctx, i, rpc.MethodHealth, "{}", &health)
 	if err == nil {
 		d.Health = health.Status
 		d.Stats = &rpc.Stats{}
-		err = w.askOne(ctx, i, rpc.MethodStats, d.Stats)
+		err = w.askOne(ctx, i, rpc.MethodStats, "{}", d.Stats)
 	}
 	if err != nil {
 		d.Stats, d.Error = nil, bus.AsError(err).Message
@@ -207,10 +207,11 @@ func processOf(s *rpc.Stats) processNumbers {
 	return processNumbers{Memory: numeral(s.Memory), Threads: numeral(s.Threads), GC: numeral(float64(s.GC) / float64(time.Millisecond))}
 }
 
-// askOne calls a method of one instance, as the caller of the page may.
-func (w *Web) askOne(ctx context.Context, i discovery.Instance, method string, answer any) error {
+// askOne calls a method of one instance that may be called twice, as the caller
+// of the page may.
+func (w *Web) askOne(ctx context.Context, i discovery.Instance, method, request string, answer any) error {
 	res, err := w.bus.Client.Do(ctx, &rpc.Request{
-		Service: i.Service, Method: method, Instance: i.CallID(), Codec: codec.JSON, Body: []byte("{}"), Idempotent: true,
+		Service: i.Service, Method: method, Instance: i.CallID(), Codec: codec.JSON, Body: []byte(request), Idempotent: true,
 	})
 	if err != nil {
 		return err

@@ -53,7 +53,7 @@ func (c *collector) measure(ctx context.Context, w *Web, now time.Time) {
 	gather(len(due), func(n int) {
 		var s rpc.Stats
 		numbers := noProcess()
-		if w.askOne(ctx, due[n], rpc.MethodStats, &s) == nil {
+		if w.askOne(ctx, due[n], rpc.MethodStats, "{}", &s) == nil {
 			numbers = processOf(&s)
 		}
 		c.mu.Lock()

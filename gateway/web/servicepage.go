@@ -32,6 +32,8 @@ type serviceData struct {
 	Nodes      []*node           `json:"nodes"`
 	Series     series            `json:"series"`
 	ByEndpoint map[string]series `json:"endpoint_series,omitempty"`
+	ByVersion  []versionData     `json:"by_version,omitempty"`
+	Compare    *comparison       `json:"compare,omitempty"`
 	Callers    []edgeView        `json:"callers"`
 	Callees    []edgeView        `json:"callees"`
 	Errors     []problem         `json:"errors"`
@@ -74,12 +76,20 @@ func (w *Web) servicePage(r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
+	compare, err := comparisonOf(r.URL.Query())
+	if err != nil {
+		return nil, err
+	}
 	now := time.Now()
 	d := w.collect.service(name, now, span, step, tab == "stats")
 	if d == nil {
 		return w.noService(name), nil
 	}
 	d.Tab = cmp.Or(tab, "endpoints")
+	if tab == "stats" && compare != nil {
+		compare.fill(d.ByVersion)
+		d.Compare = compare
+	}
 	d.Commands = commandsOfService(name, w.cfg.Links())
 	w.describe(r.Context(), name, d.Endpoints)
 	return &page{name: "service", title: name, data: d, text: d.text}, nil
@@ -123,6 +133,7 @@ func (c *collector) service(name string, now time.Time, span, step time.Duration
 				d.ByEndpoint[method] = pick(step, e.ring, e.fine).read(from, to, false)
 			}
 		}
+		d.ByVersion = s.versionData(now)
 	}
 	d.Endpoints = s.endpointData(now)
 	d.Callers = c.t.liveEdges(now, func(k edgeKey) bool { return k.to == name })
@@ -243,6 +254,9 @@ func (d *serviceData) text(b *bytes.Buffer) {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", e.Name, e.Kind, e.Rate.text(), e.P50.text(), e.P99.text(), e.Percent.text())
 	}
 	_ = w.Flush()
+	if d.Compare != nil {
+		d.Compare.text(b)
+	}
 	b.WriteString("\n")
 	nodesText(b, d.Nodes)
 	for _, e := range d.Errors {

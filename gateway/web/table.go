@@ -38,6 +38,7 @@ type service struct {
 	left      string    // why the last node that has left did
 	lostAt    time.Time // when one was lost that had not said so
 	versions  []versionCount
+	byVersion map[string]*versionCounts
 	instances map[string]*instance
 	endpoints map[string]*endpoint
 	metadata  map[string]string

@@ -2,12 +2,10 @@ package web
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 
@@ -51,19 +49,6 @@ type tail struct {
 	shown   int
 	waiting []shownEvent
 	skipped int
-}
-
-// A shownEvent is an event on the page.
-type shownEvent struct {
-	N           uint64            `json:"n"`
-	At          int64             `json:"at"`
-	Subject     string            `json:"subject"`
-	Size        int               `json:"size"`
-	Data        string            `json:"data"`
-	Encoding    string            `json:"encoding"`
-	Cut         bool              `json:"cut,omitempty"`
-	ContentType string            `json:"content_type,omitempty"`
-	Headers     map[string]string `json:"headers,omitempty"`
 }
 
 func newTails(b *gateway.Bus, h *hub) *tails {
@@ -180,29 +165,7 @@ func (o *tail) take(m *nats.Msg) {
 		o.skipped++
 		return
 	}
-	e := shownEvent{N: o.n, At: now.UnixMilli(), Subject: m.Subject, Size: len(m.Data), ContentType: m.Header.Get("Content-Type")}
-	body := m.Data
-	if len(body) > maxShownBytes {
-		body, e.Cut = body[:maxShownBytes], true
-		for i := 0; i < utf8.UTFMax && len(body) > 0 && !utf8.RuneStart(m.Data[len(body)]); i++ {
-			body = body[:len(body)-1]
-		}
-	}
-	if utf8.Valid(body) {
-		e.Data, e.Encoding = string(body), "text"
-	} else {
-		e.Data, e.Encoding = base64.StdEncoding.EncodeToString(body), "base64"
-	}
-	for name, values := range m.Header {
-		if len(e.Headers) == maxHeaders {
-			break
-		}
-		if e.Headers == nil {
-			e.Headers = make(map[string]string)
-		}
-		e.Headers[name] = cutText(strings.Join(values, ", "))
-	}
-	o.waiting = append(o.waiting, e)
+	o.waiting = append(o.waiting, show(o.n, now, m.Subject, m.Header, m.Data))
 }
 
 // flush tells the pages what has come.

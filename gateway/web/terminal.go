@@ -321,7 +321,7 @@ func (w *Web) tableOf(ctx context.Context, services []discovery.Service, columns
 
 func (w *Web) healthOf(ctx context.Context, i discovery.Instance) string {
 	var h rpc.Health
-	if err := w.askOne(ctx, i, rpc.MethodHealth, &h); err != nil {
+	if err := w.askOne(ctx, i, rpc.MethodHealth, "{}", &h); err != nil {
 		return bus.AsError(err).Code.String() + ": " + bus.AsError(err).Message
 	}
 	return h.Status
@@ -329,7 +329,7 @@ func (w *Web) healthOf(ctx context.Context, i discovery.Instance) string {
 
 func (w *Web) statsOf(ctx context.Context, i discovery.Instance) string {
 	var s rpc.Stats
-	if err := w.askOne(ctx, i, rpc.MethodStats, &s); err != nil {
+	if err := w.askOne(ctx, i, rpc.MethodStats, "{}", &s); err != nil {
 		return bus.AsError(err).Code.String() + ": " + bus.AsError(err).Message
 	}
 	return fmt.Sprintf("%s\t%s\t%.2fmb\t%d\t%s", time.Unix(s.Started, 0).Format("Jan 2 15:04:05"), time.Duration(s.Uptime)*time.Second,

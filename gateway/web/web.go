@@ -165,6 +165,8 @@ func (w *Web) routes() {
 	m.HandleFunc("/-/stream", w.serveStream)
 	m.HandleFunc("POST /-/publish", w.servePublish)
 	m.HandleFunc("GET /-/subscribers", w.serveSubscribers)
+	m.HandleFunc("POST /-/deregister", w.serveDeregister)
+	m.HandleFunc("POST /-/drain", w.serveDrain)
 	m.HandleFunc("POST /-/terminal", w.serveTerminal)
 	m.HandleFunc("GET /-/route", w.serveRoute)
 	m.Handle("/rpc", w.rpc)
