@@ -14,6 +14,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -126,6 +127,10 @@ func (w *Web) stored(r *http.Request, subject string) (*storedData, error) {
 		return nil, bus.AsError(err)
 	}
 	d := &storedData{Streams: []storedStream{}}
+	if !w.bus.Conn.Connected() {
+		d.Note = "the bus is disconnected, so nothing can be read of what was kept"
+		return d, nil
+	}
 	if err := d.look(ctx, js, subject); err != nil {
 		d.Note = noStreams(err)
 		return d, nil
@@ -176,7 +181,7 @@ func (d *storedData) look(ctx context.Context, js jetstream.JetStream, subject s
 // noStreams says why nothing can be read.
 func noStreams(err error) string {
 	switch {
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled):
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders):
 		return "JetStream is off at this broker, so no event is kept"
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return "JetStream is off for the dashboard's account, so no event of it is kept"

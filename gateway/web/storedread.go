@@ -17,10 +17,11 @@ const (
 	maxStored      = 200
 	maxStoredBytes = 1 << 20
 	// A page is read message by message, with the requests that need no consumer.
-	// storedPatience and maxStoredReads bound how long that may take: what has been
+	// These bound what that may take, in time, requests and bytes: what has been
 	// found by then is the page.
-	storedPatience = 3 * time.Second
-	maxStoredReads = 1000
+	storedPatience   = 3 * time.Second
+	maxStoredReads   = 1000
+	maxStoredReading = 8 << 20
 	// widen is by how much the part of the stream grows that is looked through at
 	// a time, where it had nothing of the topic.
 	widen = 8
@@ -33,6 +34,7 @@ type storedReader struct {
 	first   uint64
 	last    uint64
 	reads   int
+	bytes   int
 	// short says that there was more to read than could be.
 	short bool
 }
@@ -47,12 +49,13 @@ func (r *storedReader) next(ctx context.Context, seq uint64) (*jetstream.RawStre
 	if err != nil {
 		return nil, err
 	}
+	r.bytes += len(m.Data)
 	return m, nil
 }
 
 // spent reports whether nothing more may be read for this page.
 func (r *storedReader) spent(ctx context.Context) bool {
-	if r.reads >= maxStoredReads || ctx.Err() != nil {
+	if r.reads >= maxStoredReads || r.bytes >= maxStoredReading || ctx.Err() != nil {
 		r.short = true
 	}
 	return r.short
@@ -85,11 +88,12 @@ func (r *storedReader) forward(ctx context.Context, seq, end uint64, n int) ([]*
 
 // backward reads the last events before a sequence, up to n of them, and returns
 // from which sequence on nothing was left out. A stream is read forwards only, so
-// it looks through parts of it, from the end, that grow where there is little.
+// it looks through parts of it, from the end, that grow while a page has room. The
+// first part is a single sequence: however large the events are, a page has one.
 func (r *storedReader) backward(ctx context.Context, end uint64, n int) (found []*jetstream.RawStreamMsg, from uint64, err error) {
-	size := uint64(n)
+	size, bytes := uint64(1), 0
 	from = end
-	for from > r.first && len(found) < n && !r.spent(ctx) {
+	for from > r.first && len(found) < n && bytes < maxStoredBytes && !r.spent(ctx) {
 		begin := r.first
 		if from > size && from-size > begin {
 			begin = from - size
@@ -99,21 +103,26 @@ func (r *storedReader) backward(ctx context.Context, end uint64, n int) (found [
 			return nil, 0, err
 		}
 		if !whole {
-			break // the end of the part is missing: none of it counts
+			break // its end is missing: none of it counts
 		}
 		found = append(part, found...)
 		from = begin
-		switch {
-		case len(part) == 0:
-			size *= widen
-		default:
-			size = min(size*widen, max(uint64(n), uint64(n-len(found)+1)*size/uint64(len(part))))
+		for _, m := range part {
+			bytes += len(m.Data)
 		}
+		grown := size * widen
+		if len(part) > 0 && bytes > 0 {
+			// As many as there is room for, if the stream goes on like this.
+			room := min(n-len(found), (maxStoredBytes-bytes)*len(found)/bytes) + 1
+			grown = min(grown, uint64(max(room, 1))*size/uint64(len(part)))
+		}
+		size = max(grown, 1)
 	}
 	if len(found) > 0 && len(found) == n {
 		from = found[0].Sequence
 	}
-	return r.fit(found, from)
+	found, from = fit(found, from)
+	return found, from, nil
 }
 
 // part reads the last keep events between two sequences.
@@ -142,14 +151,14 @@ func (r *storedReader) part(ctx context.Context, seq, end uint64, keep int) (fou
 }
 
 // fit leaves out the earliest of what is too many bytes for a page.
-func (r *storedReader) fit(found []*jetstream.RawStreamMsg, from uint64) ([]*jetstream.RawStreamMsg, uint64, error) {
+func fit(found []*jetstream.RawStreamMsg, from uint64) ([]*jetstream.RawStreamMsg, uint64) {
 	size := 0
 	for i, m := range slices.Backward(found) {
 		if size += len(m.Data); size > maxStoredBytes && i < len(found)-1 {
-			return found[i+1:], found[i+1].Sequence, nil
+			return found[i+1:], found[i+1].Sequence
 		}
 	}
-	return found, from, nil
+	return found, from
 }
 
 // since is the sequence of the first event that is not older than a time: by

@@ -19,6 +19,7 @@ const (
 // services only that run several.
 type versionCounts struct {
 	since   time.Time // when counting began
+	last    time.Time // what was counted last
 	methods map[string]*[versionWindows]window
 }
 
@@ -39,6 +40,7 @@ func (s *service) countVersion(version, method string, at time.Time, seconds flo
 		}
 		s.byVersion[version] = v
 	}
+	v.last = at
 	windows := v.methods[method]
 	if windows == nil {
 		if len(v.methods) >= maxOfVersion {
@@ -115,8 +117,12 @@ func numbersOf(taken, failed uint64, calls buckets, seconds float64) versionNumb
 	return n
 }
 
-// minute are the numbers of a method in the last minute, or since counting began.
+// minute are the numbers of a method in the minute before the instances were asked
+// last, or since counting began.
 func (v *versionCounts) minute(method string, now time.Time) versionNumbers {
+	if now.Sub(v.last) < forgetful {
+		now = v.last
+	}
 	step := int64(windowSpan / time.Second)
 	first := now.Unix()/step - versionWindows + 1
 	begin := time.Unix(first*step, 0)
@@ -137,7 +143,7 @@ func (v *versionCounts) minute(method string, now time.Time) versionNumbers {
 }
 
 // life are the numbers of a method since the instances of a version have started.
-func (s *service) life(version, method string, now time.Time) versionNumbers {
+func (s *service) life(version, method string) versionNumbers {
 	var taken, failed uint64
 	var calls buckets
 	var rate, errors numeral
@@ -149,7 +155,7 @@ func (s *service) life(version, method string, now time.Time) versionNumbers {
 		taken += c.requests
 		failed += c.errors
 		calls = calls.plus(c.latency)
-		if up := now.Sub(i.info.Started).Seconds(); !i.info.Started.IsZero() && up > 0 {
+		if up := i.answered.Sub(i.info.Started).Seconds(); !i.info.Started.IsZero() && up > 0 {
 			rate += numeral(float64(c.requests) / up)
 			errors += numeral(float64(c.errors) / up)
 		}
@@ -173,7 +179,7 @@ func (s *service) versionData(now time.Time) []versionData {
 		}
 		d := versionData{Version: v.Version, Instances: v.Instances, Endpoints: []versionEndpoint{}}
 		for _, method := range s.methodsOf(v.Version) {
-			d.Endpoints = append(d.Endpoints, versionEndpoint{method, counts.minute(method, now), s.life(v.Version, method, now)})
+			d.Endpoints = append(d.Endpoints, versionEndpoint{method, counts.minute(method, now), s.life(v.Version, method)})
 		}
 		all = append(all, d)
 	}
