@@ -77,6 +77,7 @@ const acts = {
   actions: () => { const g = current.grid; g?.open(); requestAnimationFrame(() => document.querySelector(".inspect a, .inspect button")?.focus()); },
   density: () => { const order = [32, 26, 40]; prefs.density.value = order[(order.indexOf(prefs.density.value) + 1) % 3]; say(`Rows are ${prefs.density.value} pixels high.`); },
   view: () => shown.value?.toggle?.(),
+  earlier: () => shown.value?.turn?.("earlier"), later: () => shown.value?.turn?.("later"),
 };
 function step(to) {
   if (!current.grid) return;

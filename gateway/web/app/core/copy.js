@@ -3,6 +3,9 @@
 /** Quotes for a POSIX shell. */
 export const quote = s => /^[A-Za-z0-9_./:=@%+,-]+$/.test(s) ? s : "'" + s.replaceAll("'", "'\\''") + "'";
 
+/** The beginning of a command for the broker at url. */
+const mbus = url => "mbus " + (url && !/\/\/(127\.0\.0\.1|localhost):4222\/?$/.test(url) ? `--url ${quote(url)} ` : "");
+
 /** A call as {mbus, curl, go}. url is where the broker is, origin the dashboard. */
 export function callAs({service, method, request, node, timeout, headers = [], stream, url}, origin) {
   const compact = squeeze(request);
@@ -10,7 +13,7 @@ export function callAs({service, method, request, node, timeout, headers = [], s
     headers.map(([k, v]) => " -H " + quote(`${k}: ${v}`)).join("");
   const empty = compact === "{}" || compact === "";
   return {
-    mbus: `mbus ${url && !/\/\/(127\.0\.0\.1|localhost):4222\/?$/.test(url) ? `--url ${quote(url)} ` : ""}${stream ? "stream" : "query"}${flags} ${quote(service)} ${quote(method)}${empty ? "" : " " + quote(compact)}`,
+    mbus: `${mbus(url)}${stream ? "stream" : "query"}${flags} ${quote(service)} ${quote(method)}${empty ? "" : " " + quote(compact)}`,
     curl: `curl -H 'Content-Type: application/json'${stream ? " -N" : ""}${headers.map(([k, v]) => " -H " + quote(`${k}: ${v}`)).join("")} ` +
       (stream ? `${origin}/-/stream -d ` : `${origin}/rpc -d `) +
       quote(`{"service":${JSON.stringify(service)},"method":${JSON.stringify(method)}` + (node ? `,"${stream ? "node" : "address"}":${JSON.stringify(node)}` : "") + `,"request":${compact || "{}"}}`),
@@ -24,6 +27,20 @@ function goCall(service, method, body, stream) {
   if (stream) return `stream, err := rpc.OpenStream[json.RawMessage, json.RawMessage](${args})\nif err == nil {\n\terr = stream.Send(json.RawMessage(${raw}))\n}`;
   return `answer, err := rpc.Call[json.RawMessage](${args},\n\tjson.RawMessage(${raw}))`;
 }
+
+const post = (origin, path, body) => `curl -H 'Content-Type: application/json' ${origin}${path} -d ${quote(JSON.stringify(body))}`;
+
+/** Taking a registered app out of the registry, as {mbus, curl}. */
+export const deregisterAs = ({service, id}, url, origin) => ({
+  mbus: `${mbus(url)}deregister service ${quote(JSON.stringify({name: service, nodes: [{id}]}))}`,
+  curl: post(origin, "/-/deregister", {service, node: id}),
+});
+
+/** Telling a node to drain, or to take calls again, as {mbus, curl}. */
+export const drainAs = ({service, id}, drain, url, origin) => ({
+  mbus: callAs({service, method: "Debug.Drain", request: JSON.stringify({drain}), node: id, url}, origin).mbus,
+  curl: post(origin, "/-/drain", {service, node: id, drain}),
+});
 
 /** JSON on one line, its numbers and strings as they are. What is no JSON stays. */
 export function squeeze(text) {

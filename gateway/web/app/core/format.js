@@ -72,6 +72,9 @@ export function shortID(id, service) {
   return own.length > 12 ? "…" + own.slice(-8) : own;
 }
 
+/** The part of an id that is typed to say that one means it. */
+export const typedID = (id, service) => shortID(id, service).replace(/^…/, "");
+
 export function versionsText(versions) {
   if (!versions?.length) return none;
   const [first, ...rest] = versions;

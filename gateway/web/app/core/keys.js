@@ -29,6 +29,8 @@ export const map = [
   [".", "what can be done with the row", "actions", "Lists"],
   ["d", "row height", "density", "Lists"],
   ["v", "grid or tiles, graph or table", "view", "Lists"],
+  ["[", "earlier page of a stream", "earlier", "Query and events"],
+  ["]", "later page of a stream", "later", "Query and events"],
   ["Ctrl Enter", "send the request or the event", "send", "Query and events"],
   ["Ctrl ]", "indent the line (Tab leaves the field)", "indent", "Query and events"],
 ];

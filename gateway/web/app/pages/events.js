@@ -1,12 +1,14 @@
 // Events: the subjects that are known, a tail of one of them, and publishing.
 import {html, view, signal, computed} from "../ui/view.js";
-import {param, go, getJSON, postJSON, load as reload} from "../ui/state.js";
+import {param, params, go, getJSON, postJSON, load as reload} from "../ui/state.js";
 import {stale} from "../ui/live.js";
 import {Choice, Clock, Empty} from "../ui/bits.js";
 import {Commands} from "../ui/detail.js";
+import {Stored, Faces, turn} from "../ui/stored.js";
 import {hex, pretty} from "../core/json.js";
 import {clock, bytes, count, rate, plural} from "../core/format.js";
 import {tree as subjectTree} from "../core/subjects.js";
+import {wayOf, moment} from "../core/stored.js";
 
 const KEEP = 2000;
 const data = signal(null), list = signal([]), skipped = signal({last: 0, all: 0}), fresh = signal(0), chosen = signal(null), follow = signal(true);
@@ -14,6 +16,7 @@ const topic = signal(""), body = signal(""), sent = signal(null), listeners = si
 let subject = "";
 
 function load(d) {
+  if (d.stored?.read || data.value?.stored?.read) chosen.value = null;
   data.value = d;
   if (d.subject !== subject) {
     subject = d.subject;
@@ -32,7 +35,9 @@ function on(kind, d) {
 }
 
 const words = computed(() => param("q").toLowerCase().split(/\s+/).filter(Boolean));
-const seen = computed(() => words.value.length ? list.value.filter(e => words.value.every(w => (e.subject + " " + (e.encoding === "text" ? e.data : "")).toLowerCase().includes(w))) : list.value);
+const matches = all => words.value.length ? all.filter(e => words.value.every(w => (e.subject + " " + (e.encoding === "text" ? e.data : "")).toLowerCase().includes(w))) : all;
+const seen = computed(() => matches(list.value));
+const stored = () => Boolean(wayOf(params.value));
 
 let asking = 0;
 /** Asks who subscribes, after a while: the page's own tail counts, too, once it has begun. */
@@ -53,8 +58,8 @@ async function publish() {
 const Events = view(() => {
   const d = data.value;
   if (!d) return null;
-  return html`<div class=${"events" + (stale.value ? " old" : "")}><${Subjects} d=${d}/><section class="tail" aria-label="Events">${d.subject ? html`<${Tail} d=${d}/>` : html`<${Empty} title="Which subject?"><p>Choose one on the left, or write one: <code>orders.*</code> is one more token, <code>orders.></code> all below.</p><${Ask}/>${d.note && html`<p class="quiet">${d.note}</p>`}</${Empty}>`}</section>
-    <div class="pane"><${Event}/><${Publish}/></div></div>`;
+  return html`<div class=${"events" + (stale.value ? " old" : "")}><${Subjects} d=${d}/><section class="tail" aria-label="Events">${d.subject && stored() ? html`<${Stored} d=${d} chosen=${chosen} keep=${matches}/>` : d.subject ? html`<${Tail} d=${d}/>` : html`<${Empty} title="Which subject?"><p>Choose one on the left, or write one: <code>orders.*</code> is one more token, <code>orders.></code> all below.</p><${Ask}/>${d.note && html`<p class="quiet">${d.note}</p>`}</${Empty}>`}</section>
+    <div class="pane"><${Event}/>${stored() && html`<${Commands} commands=${{curl: `curl '${location.origin}/events${location.search.replaceAll("'", "%27")}'`}} title="This page from a shell"/>`}<${Publish}/></div></div>`;
 });
 
 const Ask = view((_, self) => {
@@ -89,7 +94,7 @@ const Tail = view(({d}, self) => {
   self.after(() => { if (follow.value && s.el) { s.el.scrollTop = s.el.scrollHeight; s.top.value = s.el.scrollTop; } }, [all, follow.value]);
   const bottom = () => { follow.value = true; fresh.value = 0; };
   const pick = i => { const e = all[Math.max(0, Math.min(all.length - 1, i))]; if (!e) return; chosen.value = e; follow.value = false; const k = all.indexOf(e); const y = k * ROW; if (y < s.el.scrollTop || y > s.el.scrollTop + s.h.value - 2 * ROW) s.el.scrollTop = Math.max(0, y - s.h.value / 2); };
-  return html`<div class="bar"><b class="mono cut">${d.subject}</b><span class="quiet">${plural(list.value.length, "event")}${list.value.length >= KEEP ? `, older ones left` : ""}</span>${skipped.value.all > 0 && html`<span class="note inline-note">${skipped.value.last ? `${count(skipped.value.last)} skipped/s` : `${count(skipped.value.all)} skipped in all`}</span>`}<span class="grow"></span>
+  return html`<${Faces} d=${d}/><div class="bar"><span class="quiet">${plural(list.value.length, "event")}${list.value.length >= KEEP ? `, older ones left` : ""}</span>${skipped.value.all > 0 && html`<span class="note inline-note">${skipped.value.last ? `${count(skipped.value.last)} skipped/s` : `${count(skipped.value.all)} skipped in all`}</span>`}<span class="grow"></span>
       <button type="button" class="btn small" aria-pressed=${String(follow.value)} onClick=${() => { if (follow.value) follow.value = false; else bottom(); }}>Follow</button><button type="button" class="btn small" onClick=${() => { list.value = []; fresh.value = 0; chosen.value = null; }}>Clear</button></div>
     ${d.note && html`<p class="hint">${d.note}</p>`}
     <div class="etail" tabindex="0" role="listbox" aria-label=${`Events on ${d.subject}`} aria-activedescendant=${chosen.value ? "ev-" + chosen.value.n : null} ref=${el => { s.el = el; }} onScroll=${e => { const el = e.currentTarget; s.top.value = el.scrollTop; const low = el.scrollTop + el.clientHeight >= el.scrollHeight - 4; if (!low && follow.value && s.free) follow.value = false; if (low && !follow.value && !chosen.value) bottom(); }}
@@ -114,7 +119,7 @@ const Event = view((_, self) => {
   const as = forms.some(([k]) => k === s.as.value) ? s.as.value : forms[0][0];
   const text = as === "json" ? json : as === "hex" ? hex(e.encoding === "text" ? btoa(String.fromCharCode(...new TextEncoder().encode(e.data.slice(0, 4096)))) : e.data) : e.data;
   return html`<section class="event" aria-label="Event"><div class="bar"><h2>Event</h2><${Choice} label="Show as" value=${as} options=${forms} on=${v => { s.as.value = v; }}/><button type="button" class="linkish" onClick=${() => { topic.value = e.subject; if (e.encoding === "text") body.value = e.data; ask(); }}>Use as draft</button></div>
-    <p class="quiet mono"><${Clock} at=${e.at} fine=${true}/> · ${e.subject} · ${bytes(e.size)}${e.cut ? ", cut" : ""}${e.content_type ? " · " + e.content_type : ""}</p><pre tabindex="0">${text}</pre>
+    <p class="quiet mono brk">${stored() && moment(e.at, Date.now()).length > 8 ? moment(e.at, Date.now()).slice(0, 11) : ""}<${Clock} at=${e.at} fine=${true}/> ${stored() ? ` · sequence ${count(e.n)}` : ""} · ${e.subject} · ${bytes(e.size)}${e.cut ? ", cut" : ""}${e.content_type ? " · " + e.content_type : ""}</p><pre tabindex="0">${text}</pre>
     ${Object.keys(e.headers ?? {}).length > 0 && html`<details><summary>Headers (${Object.keys(e.headers).length})</summary><pre tabindex="0">${Object.entries(e.headers).map(([k, v]) => `${k}: ${[].concat(v).join(", ")}`).join("\n")}</pre></details>`}</section>`;
 });
 
@@ -131,6 +136,6 @@ const Publish = view(() => {
 });
 
 export default {
-  title: () => subject ? `${subject} · Events` : "Events", view: Events, load, on, topics: () => data.value?.subject ? ["events:" + data.value.subject] : [],
+  title: () => subject ? `${subject} · Events` : "Events", view: Events, load, on, topics: () => data.value?.subject && !stored() ? ["events:" + data.value.subject] : [], turn: way => turn(data.value, way),
   bar: () => data.value?.subject ? {label: "Filter events", placeholder: "Filter the events shown"} : null,
 };

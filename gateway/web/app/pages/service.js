@@ -7,6 +7,7 @@ import {Commands, Pairs} from "../ui/detail.js";
 import {Endpoints} from "../ui/endpoints.js";
 import {NodeGrid} from "../ui/nodegrid.js";
 import {Chart} from "../ui/chart.js";
+import {Compare, compareURL} from "../ui/compare.js";
 import {push} from "../core/live.js";
 import {rate, ms, percent, count} from "../core/format.js";
 import {serviceURL, queryURL} from "../core/routes.js";
@@ -23,6 +24,7 @@ function load(d) {
 
 function on(kind, d) {
   const now = data.value;
+  if (kind === "versions" && now?.row) { data.value = {...now, by_version: d.by_version}; return; }
   if (kind !== "service" || !now?.row) return;
   const same = now.nodes?.length === d.nodes?.length;
   now.row = {...now.row, ...d.row};
@@ -53,7 +55,7 @@ const Service = view(() => {
     ${d.gone && html`<div class="banner warn"><span>No node is left. Last seen <${Age} at=${row.last_seen}/>${d.nodes?.length ? `, ${d.nodes[0].id}` : ""}. It stays here for ten minutes.</span></div>`}
     ${tab === "endpoints" && html`<div class="cols"><div><${Endpoints} service=${name} endpoints=${d.endpoints ?? []} filter=${param("q")}/></div><${Side} d=${d} name=${name}/></div>`}
     ${tab === "nodes" && html`<${NodeGrid} nodes=${d.nodes ?? []} tick=${tick.value} service=${name} empty=${html`<div class="empty"><b>No node is left.</b><p>Last seen <${Age} at=${row.last_seen}/>.</p></div>`}/>`}
-    ${tab === "stats" && html`<${Stats} d=${d}/>`}</div>`;
+    ${tab === "stats" && html`<${Compare} name=${name} versions=${d.by_version ?? []}/><${Stats} d=${d}/>`}</div>`;
 });
 
 const tabs = (name, tab, d) => TABS.map(([key, text]) => ({href: serviceURL(name, key), text, on: tab === key, count: key === "endpoints" ? d?.endpoints?.filter(e => !e.debug).length : key === "nodes" ? d?.nodes?.length : null}));
@@ -62,7 +64,7 @@ const Head = view(({name, row, d}) => html`<header class="head"><div class="head
   <div class="row"><a class="btn pri" href=${queryURL(name)}>Call</a><a class="btn" href=${"/topology?focus=" + encodeURIComponent(name)}>Topology</a></div>
   ${row?.why && html`<p class="why">${row.why}</p>`}
   ${row && html`<dl class="figs small"><${Figure} name="Req/s" value=${rate(row.rps)}/><${Figure} name="p50" value=${ms(row.p50_ms)} unit=" ms"/><${Figure} name="p99" value=${ms(row.p99_ms)} unit=" ms"/><${Figure} name="Errors" value=${percent(row.error_percent)} unit=" %" kind=${row.error_percent >= 5 ? "down" : ""}/><${Figure} name="In flight" value=${count(row.in_flight)}/></dl>`}
-  ${row?.versions?.length > 1 && html`<${Split} versions=${row.versions}/>`}</header>`);
+  ${row?.versions?.length > 1 && html`<${Split} versions=${row.versions}/><p class="row"><a href=${compareURL(name, row.versions)}>Compare the versions</a></p>`}</header>`);
 
 /** How the nodes divide over versions. */
 const Split = ({versions}) => { const all = versions.reduce((n, v) => n + v.instances, 0); return html`<div class="vsplit" role="img" aria-label=${"Versions: " + versions.map(v => `${v.version} on ${v.instances}`).join(", ")}>${versions.map((v, i) => html`<i key=${v.version} class=${"v" + i % 4} style=${{flexGrow: v.instances}}><span>${v.version} · ${Math.round(v.instances / all * 100)} %</span></i>`)}</div>`; };
@@ -94,6 +96,6 @@ const Raw = view(({d}) => { const text = JSON.stringify(d, null, 2) ?? ""; retur
 
 export default {
   title: r => r?.name ?? "Service", view: Service, load, on,
-  topics: () => here.value?.name ? ["svc:" + here.value.name] : [],
+  topics: () => !here.value?.name ? [] : here.value.tab === "stats" ? ["svc:" + here.value.name, "versions:" + here.value.name] : ["svc:" + here.value.name],
   bar: () => (here.value?.tab ?? "endpoints") === "endpoints" ? {label: "Filter endpoints", placeholder: "Filter endpoints"} : here.value?.tab === "nodes" ? {label: "Filter nodes", placeholder: "Filter nodes, e.g. is:suspect"} : null,
 };

@@ -3,6 +3,7 @@ import {html, view, signal} from "./view.js";
 import {param, setParams, go, now} from "./state.js";
 import {stale} from "./live.js";
 import {Grid} from "./grid.js";
+import {NodeInspector} from "./nodeinspector.js";
 import {Health, Name, Choice} from "./bits.js";
 import {compile, nodeFields, nodeWords, sorted} from "../core/filter.js";
 import {rate, ms, count, bytes, span, shortID, nameParts, plural, none} from "../core/format.js";
@@ -39,9 +40,11 @@ export const NodeGrid = view(({nodes, tick, service, empty}) => {
   const onSort = (key, first = 1) => setParams(sort === key ? {dir: dir < 0 ? "" : "desc"} : {sort: key === "health" ? "" : key, dir: first < 0 ? "desc" : ""});
   const cols = service ? columns.filter(c => c.key !== "service") : columns;
   const none = nodes.length ? html`<div class="empty"><b>No node matches “${param("q")}”.</b><p>${nodes.length} are there. <code>is:suspect</code> shows those that stopped answering.</p><button type="button" class="btn" onClick=${() => setParams({q: ""})}>Clear the filter</button></div>` : empty;
-  return html`<section class="left" aria-label="Nodes"><div class="bar"><span class="quiet">${all.length === nodes.length ? plural(nodes.length, "node") : `${count(all.length)} of ${plural(nodes.length, "node")}`}</span><${Choice} label="Show as" value=${tiles ? "tiles" : ""} options=${[["", "Grid"], ["tiles", "Tiles"]]} on=${v => setParams({view: v})}/></div>
+  const chosen = tiles ? null : nodes.find(n => n.id === param("sel"));
+  const only = chosen && !nodes.some(n => n !== chosen && n.service === chosen.service && (n.state === "ok" || n.state === "starting"));
+  return html`<div class=${"split" + (chosen ? " chosen" : "")}><section class="left" aria-label="Nodes"><div class="bar"><span class="quiet">${all.length === nodes.length ? plural(nodes.length, "node") : `${count(all.length)} of ${plural(nodes.length, "node")}`}</span><${Choice} label="Show as" value=${tiles ? "tiles" : ""} options=${[["", "Grid"], ["tiles", "Tiles"]]} on=${v => setParams({view: v})}/></div>
     ${tiles ? all.length ? html`<${Tiles} nodes=${all} tick=${tick}/>` : none
-    : html`<${Grid} label="Nodes" rows=${all} columns=${cols} id=${n => n.id} sel=${param("sel")} tick=${tick} stale=${stale.value > 0} sort=${sort} dir=${dir} onSort=${onSort} onSelect=${n => setParams({sel: n.id})} onOpen=${n => go(nodeURL(n.id))} command=${n => `mbus health ${n.service}`} empty=${none}/>`}</section>`;
+    : html`<${Grid} label="Nodes" rows=${all} columns=${cols} id=${n => n.id} sel=${param("sel")} tick=${tick} stale=${stale.value > 0} sort=${sort} dir=${dir} onSort=${onSort} onSelect=${n => setParams({sel: n.id})} onOpen=${n => go(nodeURL(n.id))} command=${n => `mbus health ${n.service}`} empty=${none}/>`}</section>${chosen && html`<${NodeInspector} key=${chosen.id} node=${chosen} only=${only} tick=${tick} onClose=${() => setParams({sel: ""})}/>`}</div>`;
 });
 
 /** One tile a node. Thousands fit, so that they are drawn in pieces as one scrolls. */

@@ -8,7 +8,7 @@ import {rank} from "../core/filter.js";
 import {serviceURL} from "../core/routes.js";
 import {count, clock, span, plural} from "../core/format.js";
 
-export const dialog = signal(""); // help, palette, menu, or none
+export const dialog = signal(""); // help, palette, menu, node, or none
 /** The module of the page that is shown. Its bar() says what the filter field filters. */
 export const shown = signal(null);
 
@@ -91,6 +91,7 @@ function lineKeys(e) {
 const Help = later(() => dressed(import("./dialogs.js")).then(m => m.Help));
 const Menu = later(() => dressed(import("./dialogs.js")).then(m => m.Menu));
 const Palette = later(() => dressed(import("./palette.js")).then(m => m.Palette));
+const Node = later(() => dressed(import("./nodeactions.js")).then(m => m.Confirm));
 
 const icons = {auto: "◐", light: "○", dark: "●"};
 export const Shell = view(({children}) => {
@@ -107,7 +108,7 @@ export const Shell = view(({children}) => {
   </div>
   <div class="vh" role="status" aria-live="polite">${said.value}</div>
   ${toast.value && html`<div class="toast">${toast.value}</div>`}
-  ${d === "help" && html`<${Help}/>`}${d === "menu" && html`<${Menu}/>`}${d === "palette" && html`<${Palette}/>`}`;
+  ${d === "help" && html`<${Help}/>`}${d === "menu" && html`<${Menu}/>`}${d === "palette" && html`<${Palette}/>`}${d === "node" && html`<${Node}/>`}`;
 });
 
 /** Says what connection is lost, since when, and how old the data is. */

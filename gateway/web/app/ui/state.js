@@ -134,9 +134,17 @@ let arrived = () => {};
 /** f runs after each change of page. */
 export const onArrive = f => { arrived = f; };
 
+/** What of an address the server answers by, where the rest is the page's own. */
+const ASKED = {events: ["subject", "stream", "seq", "before", "time", "last", "n"], service: ["range"], stats: ["range"]};
+
 addEventListener("popstate", async () => {
   const same = location.pathname === path.value;
-  if (same) { params.value = new URLSearchParams(location.search); return; }
+  if (same) {
+    const old = params.value;
+    params.value = new URLSearchParams(location.search);
+    if (ASKED[page.value.name]?.some(k => old.get(k) !== params.value.get(k))) load(true);
+    return;
+  }
   await load();
   batch(() => { path.value = location.pathname; params.value = new URLSearchParams(location.search); });
   arrived();
