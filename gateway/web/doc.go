@@ -22,14 +22,16 @@
 //	path                             page       JSON
 //	/                                           redirects to /services
 //	/services                        services   Services; ?q= &sort= &dir=desc &offset= &limit= (200; 0: all)
-//	/services/{name}                 service    Service; tab with /endpoints /nodes /stats
+//	/services/{name}                 service    Service; tab with /endpoints /nodes /stats; stats: ?a= &b= &over=life
+//	                                            compares two versions
 //	/services/{name}/raw             service    Micro's Service objects: {"services":[…]}
 //	/nodes                           nodes      Nodes; ?service= &q= &sort= &dir= &offset= &limit= (500; 0: all)
 //	/nodes/{id}                      node       NodePage
 //	/query[/{service}/{method}]      query      QueryPage; ?service= &method= &node= &req=BASE64URL
 //	/topology                        topology   Topology; ?focus= &depth= &hide=a,b
 //	/stats                           stats      Stats; ?range=15m &top=12 &service=
-//	/events                          events     Events; ?subject=
+//	/events                          events     Events; ?subject=; with one of &seq= &before= &time= &last= what a
+//	                                            stream has kept of it, &n=50 of a page (200) and &stream=
 //	/terminal, /cli                  terminal   {"words":[{"word","usage","help"}]}
 //	/webapps                         webapps    WebApps
 //	/gateway                         gateway    GatewayPage; ?method= &path= &host= tries a route
@@ -52,15 +54,22 @@
 //	Link      {"connected":true,"since","url","rtt_ms","age_ms":since numbers came last,"pace_ms":how often they come,
 //	           "error":TEXT}
 //	Service   {"at","seq","bus":Link,"row":Row,"metadata":{},"endpoints":[Endpoint],"nodes":[Node],"series":Series of
-//	           ?range= (15m),"endpoint_series":{METHOD:Series} of the tab stats,"callers":[Edge],"callees":[Edge],
+//	           ?range= (15m),"endpoint_series":{METHOD:Series} of the tab stats,"by_version":[Version] likewise, where
+//	           several run,"compare":Compare or left out,"callers":[Edge],"callees":[Edge],
 //	           "errors":[{"at","node","method","text"}] the last 5,"gone":true if no node is left,"commands":Commands}
+//	Version   {"version","instances","endpoints":[{"name","minute":Measured of the last minute,"life":Measured since its
+//	           nodes have started}]}
+//	Measured  {"calls","rps","errors_per_s","error_percent","p50_ms","p95_ms","p99_ms"}
+//	Compare   {"a","b":"-" for a version that is empty,"over":"minute|life","note":why nothing is compared,
+//	           "endpoints":[{"name","a":Measured or null,"b":likewise,"difference":Measured without calls: b less a}]}
 //	Endpoint  {"name","kind":"unary|server|client|bidi","description","idempotent":bool,"timeout_ms","metadata":{},
 //	           "subject","instances","request":JSON Schema or null,"response":the same,"request_tree":Micro's tree,
 //	           "response_tree","example":JSON,"requests","errors","refused","rps","p50_ms","p99_ms","errors_per_s",
 //	           "error_percent","last_error","debug":true of Debug.*,"commands":Commands}
 //	Node      {"id":what people see,"instance":its own id,"service","version","kind","state":"ok|starting|draining|
 //	           suspect|stale","address","started","last_seen","interval_ms","load","in_flight","rps","p99_ms",
-//	           "errors_per_s","requests","errors","metadata":{},"memory","threads","gc_ms","server","client"}
+//	           "errors_per_s","requests","errors","metadata":{},"memory","threads","gc_ms","server","client",
+//	           "drains":true where it announces Debug.Drain}
 //	Nodes     {"at","seq","bus":Link,"totals":Totals,"nodes":[Node],"offset","matched"}
 //	NodePage  {"at","seq","bus":Link,"node":Node,"endpoints":[Endpoint],"health":"ok" or TEXT,"stats":answer of
 //	           Debug.Stats or null,"error":TEXT,"commands":Commands}
@@ -74,7 +83,11 @@
 //	           "rest":Series without t or null,"marks":[{"at","service","text"}],"process":{"started","uptime",
 //	           "memory","threads","gc"},"kept":TEXT,"bytes":memory of the history}
 //	Events    {"subject","subjects":[{"name","subscribers","rate","bytes_per_s","last"}],"more":0,"hidden":TEXT,
-//	           "note":TEXT,"commands":Commands}
+//	           "note":TEXT,"stored":Stored or null,"commands":Commands}
+//	Stored    {"streams":[{"name","subjects","messages","bytes","first","last":sequences,"first_at","last_at"}] those
+//	           that cover the subject,"note":why nothing is kept or read,"read":null or {"stream","events":[as of the
+//	           topic events, "n" is the sequence],"earlier":?before= of the page before this or 0,"later":?seq= of the
+//	           page after this or 0,"note":TEXT}}
 //	WebApps   {"apps":[{"name","alias","title","icon","health","host_url","path_url","reserved":bool,"nodes":[Node],
 //	           "error":{"at","node","text"} or null}]}
 //	GatewayPage {"api":{"url","namespace"} or null,"sidecar":{"url"} or null,"routes":[{"methods":[…],"path","hosts",
@@ -104,9 +117,13 @@
 //	POST /-/publish           {"topic","data","encoding":"text|base64","content_type","headers":{}}:
 //	                          {"ok":true,"topic","bytes"} or {"ok":false,"code","detail"}
 //	GET  /-/subscribers       ?topic=: {"topic","known":bool,"subscribers":n}: who would get an event
+//	POST /-/deregister        {"service","node"}: an app that was registered leaves the registry: NodeAnswer
+//	POST /-/drain             {"service","node","drain":bool}: the node's Debug.Drain is called: NodeAnswer
 //	POST /-/terminal          {"line":TEXT}: {"ok":bool,"output":TEXT,"error":TEXT,"clear":bool}
 //	GET  /-/route             ?method= &path= &host=: the match of GatewayPage
 //
+//	NodeAnswer {"ok":true,"service","node","state":"draining" or left out}: the list of nodes shows it;
+//	          {"ok":false,"service","node","code","detail"}: it was refused, or the list does not show it after 5 s
 //	Call      {"service","method","node","request":JSON,"timeout_ms":5000,"headers":{},"idempotent":false}
 //	Envelope  {"ok":true,"status":200,"instance","elapsed_ms","content_type","headers":{},"body":JSON, or "text" or
 //	          "base64" of what is none,"bytes"}
@@ -134,6 +151,7 @@
 //	                           spark, the page appends the rate to its own, and again the last one where nothing came
 //	svc:NAME         service   {"topic","seq","at","row":Row without spark,"nodes":[Node],"endpoints":[{"name","rps","p50_ms",
 //	                           "p99_ms","errors_per_s","error_percent","requests","errors","last_error"}]}
+//	versions:NAME    versions  {"topic","at","by_version":[Version]}, empty where one version runs
 //	nodes            nodes     {"topic","seq","prev","at","totals":Totals,"nodes":[Node that is new or changed],"gone":[ids],
 //	                           "n":[[id,load,in_flight,last_seen,rps,p99_ms,errors_per_s,memory,threads,gc_ms]]}
 //	node:ID          node      {"topic","seq","at","node":Node}
@@ -159,7 +177,16 @@
 //	services that are gone                10 minutes, 2,000           the longest gone are forgotten
 //	subjects of events                    1,000                       counted as more
 //	events shown a second and subject     50, 64 KiB of each          skipped, and counted
+//	events of a stream on a page          200, 1 MiB, 64 KiB of each  the rest is on the next page
+//	work for such a page                  3 s, 8 MiB, 1,000 requests  it ends early, and says so
+//	versions counted apart, of a service  8, 200 methods of each      those with fewest nodes are not
 //	connections shown                     1,000                       counted as more
+//
+// # Streams
+//
+// What a stream has kept is read message by message, without a consumer: nothing
+// is left behind, and nothing of a work queue is taken. A page may be read by who
+// may subscribe to its subject.
 //
 // # Web apps
 //

@@ -39,6 +39,9 @@ func (w *Web) eventsPage(r *http.Request) (*page, error) {
 		if d.Stored, err = w.stored(r, d.Subject); err != nil {
 			return nil, err
 		}
+		for _, e := range d.Stored.events() {
+			w.tails.names.know(e.Subject)
+		}
 	}
 	counts, note := w.monitor.subscriptions(r.Context())
 	d.Note = note

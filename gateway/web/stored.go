@@ -156,6 +156,14 @@ func (w *Web) stored(r *http.Request, subject string) (*storedData, error) {
 	return d, nil
 }
 
+// events are those that were read.
+func (d *storedData) events() []shownEvent {
+	if d.Read == nil {
+		return nil
+	}
+	return d.Read.Events
+}
+
 // look finds the streams that cover a topic. They are asked for within a second:
 // the page is worth more than that.
 func (d *storedData) look(ctx context.Context, js jetstream.JetStream, subject string) error {

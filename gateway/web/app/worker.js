@@ -62,7 +62,7 @@ export class Hub {
       this.retry = setTimeout(() => { this.retry = 0; this.sync(); }, this.wait);
       this.wait = Math.min(this.wait * 2, 15000);
     };
-    for (const kind of ["hello", "resync", "link", "services", "service", "nodes", "node", "events", "topology", "stats", "bus"]) {
+    for (const kind of ["hello", "resync", "link", "services", "service", "versions", "nodes", "node", "events", "topology", "stats", "bus"]) {
       es.addEventListener(kind, e => this.pass(kind, e.data));
     }
   }

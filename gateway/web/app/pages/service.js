@@ -64,7 +64,7 @@ const Head = view(({name, row, d}) => html`<header class="head"><div class="head
   <div class="row"><a class="btn pri" href=${queryURL(name)}>Call</a><a class="btn" href=${"/topology?focus=" + encodeURIComponent(name)}>Topology</a></div>
   ${row?.why && html`<p class="why">${row.why}</p>`}
   ${row && html`<dl class="figs small"><${Figure} name="Req/s" value=${rate(row.rps)}/><${Figure} name="p50" value=${ms(row.p50_ms)} unit=" ms"/><${Figure} name="p99" value=${ms(row.p99_ms)} unit=" ms"/><${Figure} name="Errors" value=${percent(row.error_percent)} unit=" %" kind=${row.error_percent >= 5 ? "down" : ""}/><${Figure} name="In flight" value=${count(row.in_flight)}/></dl>`}
-  ${row?.versions?.length > 1 && html`<${Split} versions=${row.versions}/><p class="row"><a href=${compareURL(name, row.versions)}>Compare the versions</a></p>`}</header>`);
+  ${row?.versions?.length > 1 && html`<${Split} versions=${row.versions}/>${!param("a") && html`<p class="row"><a href=${compareURL(name, row.versions)}>Compare the versions</a></p>`}`}</header>`);
 
 /** How the nodes divide over versions. */
 const Split = ({versions}) => { const all = versions.reduce((n, v) => n + v.instances, 0); return html`<div class="vsplit" role="img" aria-label=${"Versions: " + versions.map(v => `${v.version} on ${v.instances}`).join(", ")}>${versions.map((v, i) => html`<i key=${v.version} class=${"v" + i % 4} style=${{flexGrow: v.instances}}><span>${v.version} · ${Math.round(v.instances / all * 100)} %</span></i>`)}</div>`; };

@@ -26,7 +26,7 @@ export const Compare = view(({name, versions}, self) => {
       <label class="inl"><span class="quiet">B</span><select aria-label="Version B" value=${b} onChange=${pick("b", "a")}>${keys.map(k => html`<option key=${k} value=${k}>${k} (${nodes(k)})</option>`)}</select></label>
       <${Choice} label="Over" value=${over} options=${[["minute", "Last minute"], ["life", "Since they started"]]} on=${v => setParams({over: v === "minute" ? "" : v}, true)}/>
       <button type="button" class="btn small" onClick=${() => setParams({a: "", b: "", over: ""}, true)}>Stop comparing</button></div>
-    ${c.note ? html`<p class="note">${c.note}</p>` : html`<p class="quiet">The difference is what B has more than A. It is called one from ${ENOUGH} calls of each on, at a tenth, or at one point of a hundred calls.</p>
+    ${c.note ? html`<p class="note">${c.note}</p>` : html`<p class="quiet">Difference is B less A. From ${ENOUGH} calls of each on, a tenth slower or faster is said so, and one point of a hundred calls that fail.</p>
     <div class="cmps">${shown.map(e => html`<${Method} key=${e.name} e=${e} a=${a} b=${b}/>`)}</div>
     ${shown.length < c.endpoints.length && html`<p><button type="button" class="btn" onClick=${() => { s.all.value = true; }}>Show all ${count(c.endpoints.length)}</button></p>`}
     ${!c.endpoints.length && html`<p class="quiet">Neither of them offers a method.</p>`}`}</section>`;
@@ -40,5 +40,5 @@ const Method = ({e, a, b}) => html`<table><caption class="mono">${e.name}</capti
 const Measure = ({e, id, name, unit}) => {
   const d = difference(id, e.a, e.b), w = write(id);
   return html`<tr><th scope="row">${name}</th><td class="num">${w(e.a[id])}${e.a[id] == null ? "" : unit}</td><td class="num">${w(e.b[id])}${e.b[id] == null ? "" : unit}</td>
-    <td class=${"num " + (d.word ? d.worse ? "badn" : "okn" : "")}>${signed(d.by, w)}${d.by == null ? "" : unit}${d.word && html`<span class="word">${d.percent === null ? "" : `${Math.round(Math.abs(d.percent))} % `}${d.word}</span>`}</td></tr>`;
+    <td class=${"num " + (d.word ? d.worse ? "badn" : "okn" : "")}>${signed(d.by, w)}${d.by == null ? "" : id === "error_percent" ? " points" : unit}${d.word && html`<span class="word">${d.percent === null ? "" : `${Math.round(Math.abs(d.percent))} % `}${d.word}</span>`}</td></tr>`;
 };

@@ -107,7 +107,7 @@ export const Shell = view(({children}) => {
     <main id="main" tabindex="-1">${newer.value && html`<div class="banner" role="status"><span>mbus was updated. This page still runs the old dashboard.</span><button type="button" class="btn small" onClick=${() => location.reload()}>Reload</button></div>`}<${Lost}/><${Line}/>${children}</main>
   </div>
   <div class="vh" role="status" aria-live="polite">${said.value}</div>
-  ${toast.value && html`<div class="toast">${toast.value}</div>`}
+  ${toast.value && html`<div class="toast" role="status" aria-live="off">${toast.value}</div>`}
   ${d === "help" && html`<${Help}/>`}${d === "menu" && html`<${Menu}/>`}${d === "palette" && html`<${Palette}/>`}${d === "node" && html`<${Node}/>`}`;
 });
 

@@ -60,7 +60,7 @@ const Seek = view(({d, s}, self) => {
   };
   const at = f.way.value || way, start = v => { f.way.value = v; f.bad.value = ""; if (v === "seq" && !f.seq.value) f.seq.value = String(s.first); if (v === "time" && !f.time.value) f.time.value = fieldTime(s.first_at || Date.now()); };
   return html`<form class="bar seek" aria-label="Read from" onSubmit=${read}><${Choice} label="Read from" value=${at} options=${[["last", "The last"], ["seq", "Sequence"], ["time", "Time"]]} on=${start}/>
-    ${at === "seq" && html`<input class="field mono" inputmode="numeric" aria-label="Sequence" aria-describedby="seek-bad" value=${f.seq.value} onInput=${e => { f.seq.value = e.target.value; }}/>`}
+    ${at === "seq" && html`<input class="field mono seq" inputmode="numeric" aria-label="Sequence" aria-describedby="seek-bad" value=${f.seq.value} onInput=${e => { f.seq.value = e.target.value; }}/>`}
     ${at === "time" && html`<input class="field mono" type="datetime-local" step="1" aria-label="Day and time" aria-describedby="seek-bad" value=${f.time.value} onInput=${e => { f.time.value = e.target.value; }}/>`}
     <select aria-label="Events a page" value=${f.n.value} onChange=${e => { f.n.value = Number(e.target.value); }}>${COUNTS.map(c => html`<option key=${c} value=${c}>${c} events</option>`)}</select>
     <button class="btn small" data-test="read">Read</button><span id="seek-bad" class="badn" role="status">${f.bad.value}</span></form>`;
@@ -75,7 +75,8 @@ const List = view(({all, of, d, chosen}, self) => {
     requestAnimationFrame(() => s.el?.querySelector("[aria-selected=true]")?.scrollIntoView({block: "nearest"}));
   };
   if (!all.length) return of ? html`<p class="quiet hint">None of ${of} matches “${param("q")}”.</p>` : null;
-  return html`<div class="etail stored" tabindex="0" role="listbox" aria-label=${`Events kept of ${d.subject}`} aria-activedescendant=${chosen.value ? "st-" + chosen.value.n : null} ref=${el => { s.el = el; }} onKeyDown=${e => {
+  const today = moment(all[0].at, now.value).length === 8 && moment(all.at(-1).at, now.value).length === 8;
+  return html`<div class=${"etail stored" + (today ? " today" : "")} tabindex="0" role="listbox" aria-label=${`Events kept of ${d.subject}`} aria-activedescendant=${chosen.value ? "st-" + chosen.value.n : null} ref=${el => { s.el = el; }} onKeyDown=${e => {
     const i = all.indexOf(chosen.value);
     const to = {ArrowDown: i + 1, ArrowUp: i < 0 ? all.length - 1 : i - 1, Home: 0, End: all.length - 1, PageDown: i + 12, PageUp: i - 12}[e.key];
     if (to === undefined) return;
