@@ -62,7 +62,7 @@ func comparisonOf(q url.Values) (*comparison, error) {
 func (c *comparison) fill(all []versionData) {
 	find := func(name string) *versionData {
 		for i := range all {
-			if all[i].Version == name || all[i].Version == "" && name == noVersion {
+			if versionText(all[i].Version) == name {
 				return &all[i]
 			}
 		}
@@ -72,6 +72,8 @@ func (c *comparison) fill(all []versionData) {
 	switch {
 	case len(all) < 2:
 		c.Note = "only one version runs at the moment"
+	case c.A == "" || c.B == "":
+		c.Note = "give a version as a, and one as b"
 	case a == nil || b == nil:
 		missing := c.A
 		if a != nil {

@@ -7,7 +7,7 @@ export const versionKey = v => v === "" ? noVersion : v;
 /** How many calls a version must have had before a difference is called one. */
 export const ENOUGH = 20;
 
-const find = (all, key) => all.find(v => v.version === key) ?? all.find(v => versionKey(v.version) === key);
+const find = (all, key) => key ? all.find(v => v.version === key) ?? all.find(v => versionKey(v.version) === key) : undefined;
 
 /**
  * The methods of two versions: {note, endpoints: [{name, a, b}]}, where a version
@@ -16,7 +16,8 @@ const find = (all, key) => all.find(v => v.version === key) ?? all.find(v => ver
 export function compare(versions, a, b, over) {
   const x = find(versions, a), y = find(versions, b), none = note => ({note, endpoints: []});
   if (versions.length < 2) return none("Only one version runs at the moment.");
-  if (!x || !y) return none(`No node runs ${(x ? b : a) || "a version without a name"}.`);
+  if (!a || !b) return none("Choose two versions.");
+  if (!x || !y) return none(`No node runs ${x ? b : a}.`);
   if (x === y) return none("Choose two different versions.");
   const by = new Map();
   for (const [side, v] of [["a", x], ["b", y]]) for (const e of v.endpoints) by.set(e.name, {...by.get(e.name) ?? {name: e.name, a: null, b: null}, [side]: e[over] ?? null});
@@ -24,7 +25,7 @@ export function compare(versions, a, b, over) {
 }
 
 /** The rows of a comparison: [key, name, unit]. */
-export const measures = [["rps", "Requests/s", ""], ["error_percent", "Errors", " %"], ["p50_ms", "p50", " ms"], ["p95_ms", "p95", " ms"], ["p99_ms", "p99", " ms"]];
+export const measures = [["rps", "Req/s", ""], ["error_percent", "Errors", " %"], ["p50_ms", "p50", " ms"], ["p95_ms", "p95", " ms"], ["p99_ms", "p99", " ms"]];
 
 /**
  * The difference of two numbers: {by, percent, word, worse}. by is null where one

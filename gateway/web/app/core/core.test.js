@@ -11,6 +11,8 @@ import * as graph from "./graph.js";
 import * as live from "./live.js";
 import * as fuzzy from "./fuzzy.js";
 import * as subjects from "./subjects.js";
+import * as versions from "./compare.js";
+import * as stored from "./stored.js";
 import {Keys, map} from "./keys.js";
 
 function same(got, want, what = "") {
@@ -19,6 +21,39 @@ function same(got, want, what = "") {
 }
 
 const tests = {
+  "versions are compared by method, and say what is missing"() {
+    const n = (calls, p50) => ({calls, rps: calls / 60, error_percent: 0, p50_ms: p50, p95_ms: null, p99_ms: p50});
+    const e = (name, x, y) => ({name, minute: x, life: y});
+    const all = [{version: "1", instances: 2, endpoints: [e("B", n(60, 10), n(600, 20)), e("A", n(1, 1), n(1, 1))]}, {version: "", instances: 1, endpoints: [e("B", n(60, 12), n(600, 10))]}];
+    const c = versions.compare(all, "1", "-", "minute");
+    same(c.endpoints.map(x => [x.name, x.a?.p50_ms ?? null, x.b?.p50_ms ?? null]), [["A", 1, null], ["B", 10, 12]]);
+    same(versions.compare(all, "1", "-", "life").endpoints[1].b.p50_ms, 10);
+    for (const [a, b] of [["1", "1"], ["1", "3"], ["", "1"], ["1", ""]]) same(versions.compare(all, a, b, "minute").endpoints.length, 0, `${a} and ${b}:`);
+    same(versions.compare(all.slice(1), "1", "-", "minute").note, "Only one version runs at the moment.");
+  },
+  "a difference has a word when it is large and both were called"() {
+    const n = (calls, p50, errors = 0) => ({calls, rps: 1, error_percent: errors, p50_ms: p50});
+    const word = (key, a, b) => versions.difference(key, a, b).word;
+    same([word("p50_ms", n(20, 10), n(20, 11)), word("p50_ms", n(20, 10), n(20, 9)), word("p50_ms", n(20, 10), n(20, 10.9)), word("p50_ms", n(19, 10), n(20, 30))], ["slower", "faster", "", ""]);
+    same([word("error_percent", n(20, 1, 0), n(20, 1, 1)), word("error_percent", n(20, 1, 5), n(20, 1, 1)), word("error_percent", n(20, 1, 1), n(20, 1, 1.5))], ["more fail", "fewer fail", ""]);
+    same([word("rps", n(20, 1), n(200, 1)), versions.difference("p50_ms", n(9, null), n(9, 1)).by, versions.difference("p50_ms", null, n(9, 1)).by], ["", null, null]);
+    same([versions.signed(1.5, fmt.ms), versions.signed(-1.5, fmt.ms), versions.signed(0, fmt.ms), versions.signed(null, fmt.ms)], ["+1.5", "−1.5", "±0", fmt.none]);
+  },
+  "addresses of a stream say where to read from"() {
+    same(stored.wayOf(new URLSearchParams("subject=a&seq=7")), ["seq", "7"]);
+    same(stored.wayOf(new URLSearchParams("subject=a&n=7")), null);
+    same(stored.storedURL("orders.>", "", "last", 100, 100), "/events?subject=orders.%3E&last=100");
+    same(stored.storedURL("a", "S", "before", 51, 50), "/events?subject=a&stream=S&before=51");
+    same(stored.storedURL("a", "S", "seq", 51, 200), "/events?subject=a&stream=S&seq=51&n=200");
+    const at = Date.UTC(2026, 0, 31, 12, 3, 4);
+    same(stored.addressTime(stored.fieldTime(at)), "2026-01-31T12:03:04.000Z");
+    same([stored.addressTime(""), stored.moment(at, at).length, stored.moment(at, at + 3 * 86400000).length], ["", 8, 19]);
+  },
+  "what is done to a node has its commands"() {
+    same(copy.deregisterAs({service: "a.b", id: "it's"}, "nats://127.0.0.1:4222", "http://h").mbus, `mbus deregister service '{"name":"a.b","nodes":[{"id":"it'\\''s"}]}'`);
+    same(copy.drainAs({service: "a.b", id: "a.b-1"}, true, "nats://x:1", "http://h").mbus, `mbus --url nats://x:1 query --node a.b-1 a.b Debug.Drain '{"drain":true}'`);
+    same([fmt.typedID("a.b-0123456789ABCDEF", "a.b"), fmt.typedID("ruby-1", "a.b")], ["89ABCDEF", "ruby-1"]);
+  },
   async "filters match the table that Go is tested by, too"() {
     const {rows, cases} = await (await fetch(new URL("filter.cases.json", import.meta.url))).json();
     for (const c of cases) {

@@ -26,14 +26,14 @@ export const Compare = view(({name, versions}, self) => {
       <label class="inl"><span class="quiet">B</span><select aria-label="Version B" value=${b} onChange=${pick("b", "a")}>${keys.map(k => html`<option key=${k} value=${k}>${k} (${nodes(k)})</option>`)}</select></label>
       <${Choice} label="Over" value=${over} options=${[["minute", "Last minute"], ["life", "Since they started"]]} on=${v => setParams({over: v === "minute" ? "" : v}, true)}/>
       <button type="button" class="btn small" onClick=${() => setParams({a: "", b: "", over: ""}, true)}>Stop comparing</button></div>
-    ${c.note ? html`<p class="note">${c.note}</p>` : html`<p class="quiet">Difference is B less A. From ${ENOUGH} calls of each on, a tenth slower or faster is said so, and one point of a hundred calls that fail.</p>
+    ${c.note ? html`<p class="note">${c.note}</p>` : html`<p class="quiet">Slower and faster are a tenth, failing is one call of a hundred: said from ${ENOUGH} calls of each version on.</p>
     <div class="cmps">${shown.map(e => html`<${Method} key=${e.name} e=${e} a=${a} b=${b}/>`)}</div>
     ${shown.length < c.endpoints.length && html`<p><button type="button" class="btn" onClick=${() => { s.all.value = true; }}>Show all ${count(c.endpoints.length)}</button></p>`}
     ${!c.endpoints.length && html`<p class="quiet">Neither of them offers a method.</p>`}`}</section>`;
 });
 
 const Method = ({e, a, b}) => html`<table><caption class="mono">${e.name}</caption>
-  <thead><tr><td></td><th scope="col" class="num">A <span class="mono">${a}</span></th><th scope="col" class="num">B <span class="mono">${b}</span></th><th scope="col" class="num">Difference</th></tr></thead>
+  <thead><tr><td></td><th scope="col" class="num">A <span class="mono">${a}</span></th><th scope="col" class="num">B <span class="mono">${b}</span></th><th scope="col" class="num" title="Difference">B − A</th></tr></thead>
   <tbody>${e.a && e.b ? measures.map(([key, name, unit]) => html`<${Measure} key=${key} e=${e} id=${key} name=${name} unit=${unit}/>`) : html`<tr><td colspan="4" class="quiet">only in ${e.a ? "A" : "B"}</td></tr>`}
   <tr class="quiet"><th scope="row">Calls</th><td class="num">${count(e.a?.calls)}</td><td class="num">${count(e.b?.calls)}</td><td></td></tr></tbody></table>`;
 
