@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"strings"
@@ -141,6 +142,40 @@ func TestTwoVersionsAreComparedByTheirOwnCalls(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		if d := page[Comparison](t, h, "/services/"+greeter+"/stats?a=1.0.0&b=1.1.0"); d.Compare == nil || !strings.Contains(d.Compare.Note, "only one version") || len(d.ByVersion) != 0 {
 			t.Errorf("once one has left: %s", show(d.Compare))
+		}
+	})
+}
+
+func TestTheRatesOfVersionsAreRightFromTheFirstLook(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		h := open(t, b, web.Config{})
+		h.version(t, "1.0.0", 0, 0)
+		s := h.version(t, "1.1.0", 0, 0)
+		client := rpc.NewClient(h.conn, rpc.ClientConfig{})
+		for range 5 * 129 { // nobody has looked for long, and nobody was asked for some seconds
+			if _, err := client.Do(t.Context(), &rpc.Request{Service: greeter, Method: "Say.Hello", Instance: s.ID(), Body: []byte("{}")}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		d := page[Comparison](t, h, "/services/"+greeter+"/stats?a=1.0.0&b=1.1.0")
+		if got := d.Compare.Endpoints[0].B.Rate; !near(got, 5, 0.1) {
+			t.Errorf("%v calls a second, want 5", *got)
+		}
+	})
+}
+
+func TestTheVersionsThatAreCountedApartAreBounded(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		h := open(t, b, web.Config{})
+		for i := range 12 {
+			h.version(t, fmt.Sprintf("1.%d.0", i), 0, 0)
+		}
+		h.version(t, "1.5.0", 0, 0)
+		bustest.Eventually(t, 5*time.Second, "all are known", func() bool { return len(h.gate.View().Instances(greeter)) == 13 })
+		d := page[Comparison](t, h, "/services/"+greeter+"/stats")
+		if len(d.ByVersion) != 8 || d.ByVersion[0].Version != "1.5.0" || d.ByVersion[0].Instances != 2 || d.Compare != nil {
+			t.Errorf("%s", show(d.ByVersion))
 		}
 	})
 }

@@ -8,10 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
+	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/bustest"
 	"github.com/mbus-dev/mbus/bus/wire"
 	"github.com/mbus-dev/mbus/discovery"
 	"github.com/mbus-dev/mbus/discovery/registrar"
+	"github.com/mbus-dev/mbus/gateway"
+	"github.com/mbus-dev/mbus/gateway/token"
 	"github.com/mbus-dev/mbus/gateway/web"
 	"github.com/mbus-dev/mbus/rpc"
 )
@@ -79,6 +84,22 @@ func TestAnAppIsDeregisteredOnceTheListShowsIt(t *testing.T) {
 	})
 }
 
+// That a registrar has said yes is not enough.
+func TestAnAppThatTheListStillHasIsNotDeregistered(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		h := open(t, b, web.Config{})
+		h.register(t, ruby, "10.0.0.1", 9000) // announced by itself
+		sub, err := h.conn.Subscribe(t.Context(), wire.RegistrySubject(wire.RegistryDeregister), "", bus.Limits{}, func(m *nats.Msg) { _ = m.Respond([]byte(`{"nodes":1}`)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = sub.Drain(t.Context()) }()
+		if a := act(t, h, "/-/deregister", map[string]any{"service": ruby, "node": ruby + "-9000"}); a.OK || a.Code != "deadline_exceeded" || !strings.Contains(a.Detail, "still has it") {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
 func TestANodeIsNeverChangedByALinkOrByAnotherSite(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		h := open(t, b, web.Config{})
@@ -86,7 +107,7 @@ func TestANodeIsNeverChangedByALinkOrByAnotherSite(t *testing.T) {
 		body := `{"service":"` + ruby + `","node":"ruby-1","drain":true}`
 		for _, path := range []string{"/-/deregister", "/-/drain"} {
 			for what, w := range map[string]int{
-				"GET":           h.ask(http.MethodGet, path+"?service="+ruby+"&node=ruby-1", "").Code,
+				"GET":           h.ask(http.MethodGet, path+"?service="+ruby+"&node=ruby-1", body, "Content-Type", "application/json").Code,
 				"another site":  h.ask(http.MethodPost, path, body, "Content-Type", "application/json", "Origin", "https://example.org", "Sec-Fetch-Site", "cross-site").Code,
 				"a form":        h.ask(http.MethodPost, path, body, "Content-Type", "text/plain").Code,
 				"another host":  h.ask(http.MethodPost, path, body, "Content-Type", "application/json", "Host", "evil.example").Code,
@@ -99,6 +120,43 @@ func TestANodeIsNeverChangedByALinkOrByAnotherSite(t *testing.T) {
 		}
 		if len(h.gate.Apps(ruby)) != 1 {
 			t.Error("the app is gone")
+		}
+	})
+}
+
+// Who is to be asked is told by the rules: the dashboard has no rights beyond
+// those of whoever looks at it.
+func TestANodeIsChangedByThoseWhoMayOnly(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		rules, err := token.ParseRules([]byte(`{"rules":[{"services":["go.micro.srv.*"],"methods":["Say.Hello"]},{"topics":["users.>"]}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := open(t, b, web.Config{})
+		h.enlist(t, "ruby-1")
+		s := h.drainable(t, false)
+		guarded := gateway.NewBus(b.Conn(t), gateway.BusConfig{From: web.Service, Rules: rules})
+		start(t, guarded)
+		w, err := web.New(guarded, web.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start(t, w)
+		h.room = w
+		bustest.Eventually(t, 5*time.Second, "it knows both", func() bool { return len(guarded.Apps(ruby)) == 1 && guarded.Known(greeter) })
+		for path, body := range map[string]map[string]any{
+			"/-/deregister": {"service": ruby, "node": "ruby-1"},
+			"/-/drain":      {"service": greeter, "node": s.ID(), "drain": true},
+		} {
+			if a := act(t, h, path, body); a.OK || a.Code != "unauthenticated" {
+				t.Errorf("%s: %+v", path, a)
+			}
+		}
+		if w := h.ask(http.MethodGet, "/events?subject=orders.new&last=5", "", "Accept", "application/json"); w.Code != http.StatusUnauthorized {
+			t.Errorf("what a stream has kept: %d %s", w.Code, w.Body)
+		}
+		if len(h.gate.Apps(ruby)) != 1 || !h.gate.Known(greeter) {
+			t.Error("a node was changed")
 		}
 	})
 }

@@ -213,6 +213,30 @@ func TestARareTopicIsFoundFarBack(t *testing.T) {
 	}, bustest.WithJetStream())
 }
 
+// Where the topic is rare at the end of the stream and frequent before it, looking
+// back finds more than a page may take.
+func TestAPageThatWouldTakeTooLongEndsEarlyAndTheNextGoesOn(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		h := open(t, b, web.Config{})
+		js := keep(t, h)
+		for i := range 8000 {
+			subject := "orders.other"
+			if i < 3000 || i == 7999 {
+				subject = "orders.new"
+			}
+			put(t, js, subject, "x")
+		}
+		d := page[Stored](t, h, "/events?subject=orders.new&last=200")
+		if fmt.Sprint(d.numbers()) != "[8000]" || !strings.Contains(d.Stored.Read.Note, "ends early") || d.Stored.Read.Earlier == 0 {
+			t.Fatalf("%v %+v", d.numbers(), d.Stored.Read.Note)
+		}
+		d = page[Stored](t, h, fmt.Sprintf("/events?subject=orders.new&n=200&before=%d", d.Stored.Read.Earlier))
+		if all := d.numbers(); len(all) != 200 || all[199] != 3000 || all[0] != 2801 || d.Stored.Read.Note != "" {
+			t.Errorf("the next page: %v %s", all, d.Stored.Read.Note)
+		}
+	}, bustest.WithJetStream())
+}
+
 func TestWithoutAStreamThePageSaysWhy(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		h := open(t, b, web.Config{})
