@@ -18,9 +18,16 @@ const (
 // versionCounts are the calls of the instances of one version. They are kept of
 // services only that run several.
 type versionCounts struct {
-	since   time.Time // when counting began
-	last    time.Time // what was counted last
+	last time.Time // when something was counted last
+	// begun is when the time begins whose calls are in a window: who is asked
+	// seldom tells of more than its window.
+	begun   [versionWindows]moment
 	methods map[string]*[versionWindows]window
+}
+
+type moment struct {
+	number int64 // of the window
+	at     time.Time
 }
 
 // countVersion adds what has come to a method of an instance in the seconds before
@@ -34,13 +41,18 @@ func (s *service) countVersion(version, method string, at time.Time, seconds flo
 		if !s.compared(version) {
 			return
 		}
-		v = &versionCounts{since: at.Add(-time.Duration(seconds * float64(time.Second))), methods: make(map[string]*[versionWindows]window)}
+		v = &versionCounts{methods: make(map[string]*[versionWindows]window)}
 		if s.byVersion == nil {
 			s.byVersion = make(map[string]*versionCounts)
 		}
 		s.byVersion[version] = v
 	}
 	v.last = at
+	number := at.Unix() / int64(windowSpan/time.Second)
+	begun := at.Add(-time.Duration(seconds * float64(time.Second)))
+	if b := &v.begun[number%versionWindows]; b.number != number || begun.Before(b.at) {
+		*b = moment{number, begun}
+	}
 	windows := v.methods[method]
 	if windows == nil {
 		if len(v.methods) >= maxOfVersion {
@@ -49,7 +61,6 @@ func (s *service) countVersion(version, method string, at time.Time, seconds flo
 		windows = &[versionWindows]window{}
 		v.methods[method] = windows
 	}
-	number := at.Unix() / int64(windowSpan/time.Second)
 	w := &windows[number%versionWindows]
 	if w.number != number {
 		*w = window{number: number}
@@ -123,11 +134,12 @@ func (v *versionCounts) minute(method string, now time.Time) versionNumbers {
 	if now.Sub(v.last) < forgetful {
 		now = v.last
 	}
-	step := int64(windowSpan / time.Second)
-	first := now.Unix()/step - versionWindows + 1
-	begin := time.Unix(first*step, 0)
-	if v.since.After(begin) {
-		begin = v.since
+	first := now.Unix()/int64(windowSpan/time.Second) - versionWindows + 1
+	begin := now
+	for _, b := range v.begun {
+		if b.number >= first && b.at.Before(begin) {
+			begin = b.at
+		}
 	}
 	var sum window
 	if windows := v.methods[method]; windows != nil {
@@ -175,7 +187,7 @@ func (s *service) versionData(now time.Time) []versionData {
 	for _, v := range s.versions[:min(len(s.versions), maxVersions)] {
 		counts := s.byVersion[v.Version]
 		if counts == nil {
-			counts = &versionCounts{since: now}
+			counts = &versionCounts{}
 		}
 		d := versionData{Version: v.Version, Instances: v.Instances, Endpoints: []versionEndpoint{}}
 		for _, method := range s.methodsOf(v.Version) {
