@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -137,14 +138,23 @@ func reconnectPause(tries int) time.Duration {
 }
 
 // firstDialer lets the context of Connect end the dialing that Connect waits
-// for. Later dials, at a reconnect, have only the timeout.
+// for. Later dials, at a reconnect, have only a time limit: by then that context
+// may be long over.
 type firstDialer struct {
-	ctx     context.Context // ends the first dials; see connected
+	ctx     context.Context
 	timeout time.Duration
+	reached atomic.Bool // a broker has been
 }
 
 // Dial connects to one broker address.
 func (d *firstDialer) Dial(network, address string) (net.Conn, error) {
-	dialer := net.Dialer{Timeout: d.timeout}
-	return dialer.DialContext(d.ctx, network, address)
+	ctx, dialer := d.ctx, net.Dialer{Timeout: d.timeout}
+	if d.reached.Load() {
+		ctx, dialer.Timeout = context.WithoutCancel(d.ctx), dialTimeout
+	}
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err == nil {
+		d.reached.Store(true)
+	}
+	return conn, err
 }

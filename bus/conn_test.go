@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rs/zerolog"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -181,4 +182,21 @@ func TestChangedTellsOfLossAndReturn(t *testing.T) {
 		}
 		<-conn.Closed()
 	})
+}
+
+// A context that ends once Connect has returned, as one with a time limit does, is
+// for Connect alone.
+func TestAConnectionComesBackWhenTheContextOfConnectHasEnded(t *testing.T) {
+	b := bustest.Start(t, bustest.WithServer(func(o *server.Options) { o.DontListen, o.Host, o.Port = false, "127.0.0.1", server.RANDOM_PORT }))
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	conn, err := bus.Connect(ctx, bus.Config{URL: b.Server().ClientURL()})
+	cancel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(bustest.Context(t)) }()
+	if err := conn.NATS().ForceReconnect(); err != nil {
+		t.Fatal(err)
+	}
+	bustest.Eventually(t, 5*time.Second, "the connection is back", func() bool { return conn.Connected() && conn.NATS().Stats().Reconnects > 0 })
 }
