@@ -2,6 +2,8 @@
 import {html, view, signal} from "./view.js";
 import {param, setParams} from "./state.js";
 import {Choice} from "./bits.js";
+import {Commands} from "./detail.js";
+import {quote} from "../core/copy.js";
 import {compare, difference, measures, signed, versionKey, ENOUGH} from "../core/compare.js";
 import {rate, ms, percent, count, plural} from "../core/format.js";
 import {serviceURL} from "../core/routes.js";
@@ -11,6 +13,8 @@ const write = key => key === "rps" ? rate : key === "error_percent" ? percent : 
 
 /** The address that compares the two versions with most nodes. */
 export const compareURL = (name, versions) => serviceURL(name, "stats") + "?" + new URLSearchParams({a: versionKey(versions[0].version), b: versionKey(versions[1].version)});
+
+const serviceAddress = name => location.origin + serviceURL(name, "stats");
 
 export const Compare = view(({name, versions}, self) => {
   const s = self.local(() => ({all: signal(false)}));
@@ -29,7 +33,8 @@ export const Compare = view(({name, versions}, self) => {
     ${c.note ? html`<p class="note">${c.note}</p>` : html`<p class="quiet">Slower and faster are a tenth, failing is one call of a hundred: said from ${ENOUGH} calls of each version on.</p>
     <div class="cmps">${shown.map(e => html`<${Method} key=${e.name} e=${e} a=${a} b=${b}/>`)}</div>
     ${shown.length < c.endpoints.length && html`<p><button type="button" class="btn" onClick=${() => { s.all.value = true; }}>Show all ${count(c.endpoints.length)}</button></p>`}
-    ${!c.endpoints.length && html`<p class="quiet">Neither of them offers a method.</p>`}`}</section>`;
+    ${!c.endpoints.length && html`<p class="quiet">Neither of them offers a method.</p>`}
+    <${Commands} commands=${{curl: "curl " + quote(serviceAddress(name) + "?" + new URLSearchParams({a, b, ...over === "life" && {over}}))}} title="This comparison from a shell"/>`}</section>`;
 });
 
 const Method = ({e, a, b}) => html`<table><caption class="mono">${e.name}</caption>
