@@ -165,7 +165,8 @@ func (o *tail) take(m *nats.Msg) {
 		o.skipped++
 		return
 	}
-	o.waiting = append(o.waiting, show(o.n, now, m.Subject, m.Header, m.Data))
+	e := show(o.n, now, m.Subject, m.Header, m.Data)
+	o.waiting = append(o.waiting, e)
 }
 
 // flush tells the pages what has come.

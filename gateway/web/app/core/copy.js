@@ -4,7 +4,7 @@
 export const quote = s => /^[A-Za-z0-9_./:=@%+,-]+$/.test(s) ? s : "'" + s.replaceAll("'", "'\\''") + "'";
 
 /** The beginning of a command for the broker at url. */
-const mbus = url => "mbus " + (url && !/\/\/(127\.0\.0\.1|localhost):4222\/?$/.test(url) ? `--url ${quote(url)} ` : "");
+export const mbus = url => "mbus " + (url && !/\/\/(127\.0\.0\.1|localhost):4222\/?$/.test(url) ? `--url ${quote(url)} ` : "");
 
 /** A call as {mbus, curl, go}. url is where the broker is, origin the dashboard. */
 export function callAs({service, method, request, node, timeout, headers = [], stream, url}, origin) {
