@@ -211,7 +211,7 @@ func read(ctx context.Context, js jetstream.JetStream, s *storedStream, subject 
 	}
 	r := &storedReader{stream: stream, subject: subject, first: s.First, last: s.Last}
 	var found []*jetstream.RawStreamMsg
-	from, next := s.First, uint64(0) // nothing is left out between them
+	var from, next uint64 // nothing is left out between them
 	switch want.how {
 	case "last", "before":
 		end := s.Last + 1

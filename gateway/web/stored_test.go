@@ -171,7 +171,7 @@ func TestAPageOfAStreamIsBounded(t *testing.T) {
 	}, bustest.WithJetStream())
 }
 
-// Reading must never be taking: a consumer on a work queue would be.
+// Reading must never be taking: what a consumer gets from a work queue is gone.
 func TestAWorkQueueKeepsWhatIsLookedAt(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		h := open(t, b, web.Config{})

@@ -62,7 +62,7 @@ func (s *subjects) meet(name string) *subject {
 	return one
 }
 
-// know adds a topic that somebody asks for, or that a stream has events of.
+// know adds a topic that somebody asks for.
 func (s *subjects) know(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
