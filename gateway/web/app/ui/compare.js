@@ -30,7 +30,7 @@ export const Compare = view(({name, versions}, self) => {
       <label class="inl"><span class="quiet">B</span><select aria-label="Version B" value=${b} onChange=${pick("b", "a")}>${keys.map(k => html`<option key=${k} value=${k}>${k} (${nodes(k)})</option>`)}</select></label>
       <${Choice} label="Over" value=${over} options=${[["minute", "Last minute"], ["life", "Since they started"]]} on=${v => setParams({over: v === "minute" ? "" : v}, true)}/>
       <button type="button" class="btn small" onClick=${() => setParams({a: "", b: "", over: ""}, true)}>Stop comparing</button></div>
-    ${c.note ? html`<p class="note">${c.note}</p>` : html`<p class="quiet">Slower and faster are a tenth, failing is one call of a hundred: said from ${ENOUGH} calls of each version on.</p>
+    ${c.note ? html`<p class="note">${c.note}</p>` : html`<p class="quiet">From ${ENOUGH} calls of each version on, a tenth is called slower or faster, and one call in a hundred more or fewer that fail.</p>
     <div class="cmps">${shown.map(e => html`<${Method} key=${e.name} e=${e} a=${a} b=${b}/>`)}</div>
     ${shown.length < c.endpoints.length && html`<p><button type="button" class="btn" onClick=${() => { s.all.value = true; }}>Show all ${count(c.endpoints.length)}</button></p>`}
     ${!c.endpoints.length && html`<p class="quiet">Neither of them offers a method.</p>`}

@@ -76,7 +76,7 @@ const List = view(({all, of, d, chosen}, self) => {
   };
   if (!all.length) return of ? html`<p class="quiet hint">None of ${of} matches “${param("q")}”.</p>` : null;
   const today = moment(all[0].at, now.value).length === 8 && moment(all.at(-1).at, now.value).length === 8;
-  return html`<div class=${"etail stored" + (today ? " today" : "")} tabindex="0" role="listbox" aria-label=${`Events kept of ${d.subject}`} aria-activedescendant=${chosen.value ? "st-" + chosen.value.n : null} ref=${el => { s.el = el; }} onKeyDown=${e => {
+  return html`<div class=${"etail stored" + (today ? " today" : "")} style=${{"--seq": Math.max(44, count(all.at(-1).n).length * 7.5) + "px"}} tabindex="0" role="listbox" aria-label=${`Events kept of ${d.subject}`} aria-activedescendant=${chosen.value ? "st-" + chosen.value.n : null} ref=${el => { s.el = el; }} onKeyDown=${e => {
     const i = all.indexOf(chosen.value);
     const to = {ArrowDown: i + 1, ArrowUp: i < 0 ? all.length - 1 : i - 1, Home: 0, End: all.length - 1, PageDown: i + 12, PageUp: i - 12}[e.key];
     if (to === undefined) return;
