@@ -180,4 +180,15 @@
 // Debug.Health answers {"status":"ok"}, Debug.Stats the counters of instance and
 // process, Debug.Schema the JSON Schemas that announcements name by hash. A
 // service may register these names itself.
+//
+// Debug.Drain takes one instance, which the call has to name, out of rotation with
+// {"drain":true} and puts it back with {"drain":false}:
+//
+//	state        calls for any instance   calls that name it, streams   Debug.Health   ends by
+//	in rotation  served                   served                        ok             Debug.Drain, Stop
+//	out          of others                served                        draining       Debug.Drain, Stop
+//	stopping     of others                those that were sent before   draining
+//
+// The answer comes once the change is complete. No call is lost by it, and the
+// state outlives the connection, but not the server.
 package rpc

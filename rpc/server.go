@@ -113,7 +113,7 @@ type Server struct {
 	life       context.Context // the same values, never ends
 	began      time.Time
 	rotation   rotation
-	node       *bus.Listener // of calls that go to this instance alone
+	node       *bus.Listener        // of calls that go to this instance alone
 	announcer  *discovery.Announcer // nil when unannounced
 	ready      chan struct{}        // closed when Start returns
 	workers    workers
