@@ -245,6 +245,32 @@ func TestDrainIsForOneInstanceThatIsNamed(t *testing.T) {
 	})
 }
 
+func TestALocalCallLeavesAProcessWhoseServerDrains(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		conn := b.Conn(t)
+		here := newTwin(conn, "here")
+		serve(t, here)
+		serve(t, newTwin(b.Conn(t), "there"))
+		client := rpc.NewClient(conn, rpc.ClientConfig{Local: []*rpc.Server{here}})
+		for _, on := range []bool{false, true, false} {
+			drain(t, client, "here", on)
+			want := "here"
+			if on {
+				want = "there"
+			}
+			for range 10 {
+				if res, err := rpc.Call[HelloResponse](t.Context(), client, twin, "Who.Am", &HelloRequest{}); err != nil || res.Msg != want {
+					t.Errorf("drain %v: %v, %v; want %s", on, res, err, want)
+				}
+			}
+			res, err := rpc.Call[HelloResponse](t.Context(), client, twin, "Who.Am", &HelloRequest{}, rpc.WithNode("here"))
+			if err != nil || res.Msg != "here" {
+				t.Errorf("drain %v, by its id: %v, %v", on, res, err)
+			}
+		}
+	})
+}
+
 func TestAServiceWhoseLastInstanceDrainsIsUnavailable(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		conn := b.Conn(t)
