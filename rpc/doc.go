@@ -147,7 +147,7 @@
 // discovery.View of it; until that has its first snapshot, but for 100 ms at
 // most, calls wait, and after that the bus chooses meanwhile. Filters are never
 // passed over: with them calls wait for up to a second and then fail, as
-// unavailable. Client.Close ends the Views.
+// unavailable. Selector.Wait sets another time for both. Client.Close ends the Views.
 //
 // Where nobody listens at the chosen instance, the call goes to another one at
 // once, and after eight of them to the bus. Tries and copies of one call go to
