@@ -107,8 +107,10 @@ func TestADrainedInstanceTakesOnlyCallsThatNameIt(t *testing.T) {
 		if err != nil || health.Status != "draining" {
 			t.Errorf("health of a: %v, %v", health, err)
 		}
-		if drain(t, client, "a", false) || drain(t, client, "a", false) {
-			t.Error("a says that it still drains")
+		for range 2 {
+			if drain(t, client, "a", false) {
+				t.Error("a says that it still drains")
+			}
 		}
 		if got := answering(t, client, conn, 200); got["a"] == 0 || got["b"] == 0 || got["c"] != 0 {
 			t.Errorf("with a back %v, want a and b", got)
