@@ -202,6 +202,8 @@ func (c *completer) positional(ctx context.Context) []string {
 		return c.services(ctx)
 	case "method":
 		return c.methods(ctx)
+	case "node":
+		return c.nodes(ctx)
 	case "noun":
 		if n > 0 {
 			return nil

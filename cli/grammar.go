@@ -20,6 +20,7 @@ type grammar struct {
 	Stream     streamCommand     `cmd:"" group:"Services" help:"Open a stream of a service and print its messages."`
 	Health     healthCommand     `cmd:"" group:"Services" help:"Ask every instance of a service whether it is well."`
 	Stats      statsCommand      `cmd:"" group:"Services" help:"Ask every instance of a service for its counters."`
+	Drain      drainCommand      `cmd:"" group:"Services" help:"Take an instance out of rotation, or put it back."`
 	Top        topCommand        `cmd:"" group:"Services" help:"Show what the services do, live."`
 	Register   registerCommand   `cmd:"" group:"Services" help:"Register a service that is not on the bus."`
 	Deregister deregisterCommand `cmd:"" group:"Services" help:"Take a service out of the registry."`

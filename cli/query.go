@@ -90,8 +90,14 @@ func (s *session) client(ctx context.Context, conn *bus.Conn) (client *rpc.Clien
 	return s.newClient(ctx, conn, rpc.ClientConfig{Timeout: timeout})
 }
 
+// selectorWait is how long a command waits for the list of instances that
+// --selector chooses from. A service that has one anyway soon can do without at
+// first; a command that makes one call cannot.
+const selectorWait = 3 * time.Second
+
 func (s *session) newClient(ctx context.Context, conn *bus.Conn, cfg rpc.ClientConfig) (client *rpc.Client, release func()) {
 	cfg.Selector = s.opts.selector()
+	cfg.Selector.Wait = selectorWait
 	client = rpc.NewClient(conn, cfg)
 	if conn != s.kept {
 		return client, func() {}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -33,7 +34,9 @@ var update = flag.Bool("update", false, "rewrite the golden files and docs/cli.m
 //
 //	bus                    start a broker with a few services; MBUS_URL leads to it
 //	code N CMD ARGS...     run a command that must exit with N
+//	awaitcode N CMD ARGS... run a command until it exits with N
 //	awaitfile FILE         wait until the file is there and not empty
+//	awaittext FILE REGEXP  wait until a line of the file matches
 //	awaitservice NAME      wait until the service answers
 //	awaitgone NAME         wait until the service is no longer listed
 //	awaithang              wait until a call of Odd.Hang is at work
@@ -74,7 +77,9 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"bus":           startBus,
 			"code":          exitsWith,
+			"awaitcode":     awaitCode,
 			"awaitfile":     awaitFile,
+			"awaittext":     awaitText,
 			"awaitgone":     awaitGone,
 			"awaithang":     awaitHang,
 			"awaitservice":  awaitService,
@@ -190,18 +195,21 @@ func testServices(conn *bus.Conn, hanging *atomic.Int32) []*rpc.Server {
 
 func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
 	check(ts, neg, args, 2, "code N CMD ARGS...")
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	got := 0
-	err = ts.Exec(args[1], args[2:]...)
-	if e, ok := errors.AsType[*exec.ExitError](err); ok {
-		got = e.ExitCode()
-	} else {
-		ts.Check(err)
-	}
-	if got != want {
+	if got, want := exitCode(ts, args); got != want {
 		ts.Fatalf("%s exits with %d, want %d", strings.Join(args[1:], " "), got, want)
 	}
+}
+
+// exitCode runs the command after a code.
+func exitCode(ts *testscript.TestScript, args []string) (got, want int) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	if e, ok := errors.AsType[*exec.ExitError](err); ok {
+		return e.ExitCode(), want
+	}
+	ts.Check(err)
+	return 0, want
 }
 
 // await waits until ok is true. It looks at other processes, whose progress
@@ -214,6 +222,25 @@ func await(ts *testscript.TestScript, what string, ok func() bool) {
 			ts.Fatalf("waited 20 s for %s", what)
 		}
 	}
+}
+
+func awaitCode(ts *testscript.TestScript, neg bool, args []string) {
+	check(ts, neg, args, 2, "awaitcode N CMD ARGS...")
+	await(ts, "exit "+args[0]+" of "+strings.Join(args[1:], " "), func() bool {
+		got, want := exitCode(ts, args)
+		return got == want
+	})
+}
+
+// awaitText is for the output of another process, which writes when it gets to.
+func awaitText(ts *testscript.TestScript, neg bool, args []string) {
+	check(ts, neg, args, 2, "awaittext FILE REGEXP")
+	want, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	await(ts, args[1]+" in "+args[0], func() bool {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		return err == nil && want.Match(text)
+	})
 }
 
 func awaitFile(ts *testscript.TestScript, neg bool, args []string) {

@@ -49,7 +49,7 @@ func (c *subscribeCommand) Run(ctx context.Context, s *session) error {
 	s.defaultLevel = zerolog.WarnLevel
 	way, err := s.reach(ctx)
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	defer way.close()
 	ctx, enough := context.WithCancel(ctx)
@@ -67,7 +67,7 @@ func (c *subscribeCommand) Run(ctx context.Context, s *session) error {
 	if p.err != nil {
 		return p.err
 	}
-	return err
+	return stopped(ctx, err) // it may come before the broker has the subscription
 }
 
 // An eventPrinter prints events on the goroutine of the subscription. err is

@@ -50,7 +50,7 @@ func (c *topCommand) Run(ctx context.Context, s *session) error {
 	}
 	conn, done, err := s.connect(ctx)
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	defer done()
 	t := &top{session: s, conn: conn, interval: time.Duration(c.Interval)}

@@ -33,7 +33,7 @@ func (c *watchCommand) Run(ctx context.Context, s *session) error {
 	s.defaultLevel = zerolog.WarnLevel
 	way, err := s.reach(ctx)
 	if err != nil {
-		return err
+		return stopped(ctx, err)
 	}
 	defer way.close()
 	s.begin("watching")
@@ -43,7 +43,7 @@ func (c *watchCommand) Run(ctx context.Context, s *session) error {
 			err = s.printChange(line)
 		}
 		if err != nil {
-			return err
+			return stopped(ctx, err)
 		}
 		s.begin("watching")
 	}

@@ -18,6 +18,7 @@ const (
 	metaName     = "mbus.name"      // dotted service name
 	metaVersion  = "mbus.version"   // version as given
 	metaCodecs   = "mbus.codecs"    // short names joined by commas
+	metaState    = "mbus.state"     // one of the States, absent while the instance is up
 	metaBatch    = "mbus.batch"     // in a PING answer alone: the most calls in one message that it reads
 	metaLeftOut  = "mbus.truncated" // what did not fit into the answer: metadata, hashes, endpoints
 	metaMethod   = "mbus.method"    // dotted method name
@@ -182,9 +183,13 @@ func identityOf(a *announcement) srvIdentity {
 }
 
 func ownMetadata(a *announcement) map[string]string {
-	return map[string]string{
+	meta := map[string]string{
 		metaV: fmt.Sprint(a.V), metaName: a.Name, metaVersion: a.Version, metaCodecs: joinCodecs(a.Codecs),
 	}
+	if a.State != StateUp {
+		meta[metaState] = string(a.State)
+	}
+	return meta
 }
 
 func endpointsOf(a *announcement) ([]srvEndpoint, []string) {

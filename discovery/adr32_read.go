@@ -89,6 +89,9 @@ func (i *Instance) own(v int, meta map[string]string) error {
 	if codecs := meta[metaCodecs]; codecs != "" {
 		i.Codecs = strings.SplitN(codecs, ",", maxCodecs)
 	}
+	if State(meta[metaState]) == StateDraining {
+		i.State = StateDraining
+	}
 	i.Metadata = usersOnly(meta)
 	return nil
 }

@@ -155,7 +155,7 @@ func TestAnswersAreReadByTheGoClient(t *testing.T) {
 	if ping.Name != "go_micro_srv_greeter" || ping.ID != "a1" || ping.Version != "1.2.3" || ping.Type != micro.PingResponseType {
 		t.Errorf("ping %+v", ping)
 	}
-	want := map[string]string{"zone": "eu", "mbus.v": "1", "mbus.name": "go.micro.srv.greeter", "mbus.version": "1.2.3", "mbus.codecs": "json,msgpack"}
+	want := map[string]string{"zone": "eu", "mbus.v": "1", "mbus.name": "go.micro.srv.greeter", "mbus.version": "1.2.3", "mbus.codecs": "json,msgpack", "mbus.state": "draining"}
 	if diff := cmp.Diff(want, info.Metadata); diff != "" {
 		t.Errorf("metadata -want +got\n%s", diff)
 	}

@@ -246,7 +246,7 @@ func (a *Announcer) Update(ctx context.Context, endpoints []Endpoint) error {
 }
 
 // Drain says that the instance takes no new calls. It goes on to beat and to
-// answer until Stop. reason is for people.
+// answer until Stop, or until Resume. reason is for people.
 func (a *Announcer) Drain(ctx context.Context, reason string) error {
 	a.mu.Lock()
 	if a.phase != phaseUp || a.said.State == StateDraining {
@@ -262,6 +262,24 @@ func (a *Announcer) Drain(ctx context.Context, reason string) error {
 		return err
 	}
 	return a.whenConnected(a.leave(ctx, wire.EventDrain, leave{Reason: reason, Rev: rev}))
+}
+
+// Resume takes a Drain back: the instance takes new calls again.
+func (a *Announcer) Resume(ctx context.Context) error {
+	a.mu.Lock()
+	if a.phase != phaseUp || a.said.State != StateDraining {
+		a.mu.Unlock()
+		return nil
+	}
+	a.said.State = StateUp
+	a.said.Rev++
+	err := a.encode(time.Now())
+	data := a.bytes
+	a.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return a.whenConnected(a.conn.Publish(ctx, a.subject(wire.EventChange), "", nil, data))
 }
 
 // Stop says that the instance is gone and stops answering for it. Without Start

@@ -3,6 +3,7 @@ package discovery_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -231,6 +232,51 @@ func TestUpdateAndDrainReachWatchersAndAskers(t *testing.T) {
 		}
 		stop(t, a)
 		bustest.Eventually(t, 100*time.Millisecond, "gone from the view", func() bool { return len(view.All("greeter")) == 0 })
+	})
+}
+
+func TestResumeTakesADrainBackForWatchersAndAskers(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		conn, other := b.Conn(t), b.Conn(t)
+		ctx := bustest.Context(t)
+		view := watch(t, other)
+		a := announce(t, conn, discovery.AnnouncerConfig{Name: "greeter", Endpoints: []discovery.Endpoint{{Name: "Say.Hello"}}})
+		bustest.Eventually(t, time.Second, "up in the view", func() bool { return len(view.Instances("greeter")) == 1 })
+		if err := a.Resume(ctx); err != nil { // from nothing
+			t.Fatal(err)
+		}
+		before := view.Instances("greeter")[0].Rev
+		for range 3 {
+			if err := a.Drain(ctx, "deploy"); err != nil {
+				t.Fatal(err)
+			}
+			bustest.Eventually(t, time.Second, "draining in the view", func() bool { return len(view.Instances("greeter")) == 0 })
+			if found, err := discovery.Get(ctx, other, "greeter"); err != nil || found[0].Nodes[0].Metadata["mbus.state"] != "draining" {
+				t.Errorf("Get = %+v, %v, want a node whose metadata say that it drains", found, err)
+			}
+			if err := a.Resume(ctx); err != nil {
+				t.Fatal(err)
+			}
+			bustest.Eventually(t, time.Second, "back in the view", func() bool { return len(view.Instances("greeter")) == 1 })
+			found, err := discovery.Query(ctx, other, "greeter")
+			if err != nil || len(found) != 1 || found[0].State != discovery.StateUp || len(found[0].Endpoints) != 1 {
+				t.Errorf("Query = %+v, %v, want an instance that is up", found, err)
+			}
+			if found, err := discovery.Get(ctx, other, "greeter"); err != nil || len(found[0].Nodes[0].Metadata) != 0 {
+				t.Errorf("Get = %+v, %v, want a node without metadata", found, err)
+			}
+		}
+		if got := view.Instances("greeter")[0].Rev; got != before+6 {
+			t.Errorf("rev went from %d to %d with six changes", before, got)
+		}
+		// A drain that comes after the news that have undone it.
+		if err := other.Publish(ctx, "mbus.announce.greeter."+a.ID()+".drain", "", nil, fmt.Appendf(nil, `{"rev":%d}`, before+5)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if len(view.Instances("greeter")) != 1 {
+			t.Error("an old drain took the instance out of the view")
+		}
 	})
 }
 

@@ -22,7 +22,7 @@
 //
 //	subject                          | from, to              | body
 //	mbus.announce.<svc>.<id>.up      | instance, watchers    | announcement, ≤ 32 KiB: at the start and after a reconnect
-//	mbus.announce.<svc>.<id>.change  | instance, watchers    | announcement: other endpoints
+//	mbus.announce.<svc>.<id>.change  | instance, watchers    | announcement: other endpoints, or back from drain
 //	mbus.announce.<svc>.<id>.beat    | instance, watchers    | beat, ≤ 64 bytes
 //	mbus.announce.<svc>.<id>.drain   | instance, watchers    | leave, ≤ 1 KiB: takes no new calls
 //	mbus.announce.<svc>.<id>.down    | instance or registrar | leave: gone
@@ -63,7 +63,8 @@
 //	unknown   | beat: asked on mbus.probe.<svc>.<id>, else $SRV.INFO      | up
 //	up        | beat with the known rev                                   | up
 //	up        | beat with another rev: asked on mbus.probe.<svc>.<id>     | up
-//	up        | drain                                                     | draining
+//	up        | drain, unless its rev is not above the known one          | draining
+//	draining  | up, change without a state                                | up
 //	any       | down                                                      | gone
 //	any       | silent for 3.3 intervals and 0.2 s                        | suspect
 //	suspect   | anything it says                                          | as before
@@ -74,7 +75,8 @@
 // any time of the first interval. After a reconnect an instance says up within a
 // second, with its new connection. A View gives everyone time anew after it has
 // itself been away, or was too busy to read. Foreign services do not beat: they
-// are asked every two intervals, and looked for every five.
+// are asked every two intervals, and looked for every five. What drains says so in
+// its $SRV answers too, as the metadata "mbus.state".
 //
 // # Guarantees
 //

@@ -35,6 +35,9 @@ type gathering struct {
 	floor time.Duration // the shortest silence that ends it
 	limit time.Duration
 	max   int // answers; the rest is not heard
+	// more, if set, says whether somebody is known to be yet to answer, whom
+	// silence then does not end it for.
+	more func() bool
 }
 
 func newGathering(conn *bus.Conn) gathering {
@@ -90,7 +93,10 @@ func (g gathering) run(ctx context.Context, questions ...question) (int, error) 
 			questions[a.question].heard(a.msg)
 			quiet.Reset(max(g.floor, 2*gap))
 		case <-quiet.C:
-			return n, nil
+			if g.more == nil || !g.more() {
+				return n, nil
+			}
+			quiet.Reset(max(g.floor, 2*gap))
 		case <-end.C:
 			return n, nil
 		case <-changed:

@@ -29,7 +29,8 @@ type ServiceEndpoint struct {
 }
 
 // A Node is one instance of a Service. For an instance on the bus Address is
-// the subject under which it alone is called, and Port is 0.
+// the subject under which it alone is called, and Port is 0. Of one that takes no
+// calls for any instance, Metadata has the State as "mbus.state".
 type Node struct {
 	ID       string            `json:"id"`
 	Address  string            `json:"address"`
@@ -116,6 +117,10 @@ func message(v *Value, hash string, schemas map[string]json.RawMessage) *Value {
 
 func (i *Instance) node() Node {
 	n := Node{ID: i.NodeID(), Address: i.Address, Port: i.Port, Metadata: orEmpty(i.Metadata)}
+	if i.State != StateUp {
+		n.Metadata = maps.Clone(n.Metadata)
+		n.Metadata[metaState] = string(i.State)
+	}
 	switch {
 	case i.Registered():
 	case !i.Foreign:

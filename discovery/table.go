@@ -223,6 +223,9 @@ func (t *table) drain(k key, l leave, now time.Time) {
 	if e == nil || e.inst.State == StateDraining {
 		return
 	}
+	if l.Rev != 0 && l.Rev <= e.inst.Rev {
+		return // overtaken: it is back by now, and if it is not, a beat will show
+	}
 	e.inst.State = StateDraining
 	if l.Rev == e.inst.Rev+1 { // else other news was missed, which a beat will show
 		e.inst.Rev = l.Rev

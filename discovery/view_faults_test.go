@@ -11,11 +11,42 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/bustest"
 	"github.com/mbus-dev/mbus/bus/wire"
 	"github.com/mbus-dev/mbus/discovery"
 )
+
+// An instance answers $SRV at once and a probe a little later. On a busy machine
+// that is much later, and a snapshot that ended before would leave it out.
+func TestASnapshotWaitsForAnInstanceThatHasShownItself(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		conn := b.Conn(t)
+		announce(t, b.Conn(t), discovery.AnnouncerConfig{Name: "greeter", ID: "quick"})
+		answer := func(subject, body string, later time.Duration) {
+			t.Helper()
+			_, err := conn.NATS().Subscribe(subject, func(m *nats.Msg) {
+				time.Sleep(later)
+				_ = m.Respond([]byte(body))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		answer("$SRV.INFO.greeter", `{"name":"greeter","id":"busy","version":"0.0.0","metadata":{"mbus.v":"1","mbus.name":"greeter"},"type":"io.nats.micro.v1.info_response","endpoints":[]}`, 0)
+		answer("mbus.probe.greeter", `{"v":1,"name":"greeter","id":"busy","rev":1,"started":"2026-01-02T03:04:05Z"}`, 300*time.Millisecond)
+		if err := conn.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		view := watch(t, b.Conn(t), discovery.WithService("greeter"))
+		if all := view.Instances("greeter"); len(all) != 2 || time.Since(began) > 500*time.Millisecond {
+			t.Errorf("after %v the snapshot has %d instances, want both", time.Since(began), len(all))
+		}
+	})
+}
 
 func TestAKilledInstanceIsNoticedWithinTenSeconds(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {

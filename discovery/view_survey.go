@@ -107,6 +107,16 @@ func (v *View) survey() (s *survey, unknown *map[key]Instance) {
 		bad: v.drop,
 	}
 	s.max = v.table.maxInstances
+	// Who has answered $SRV at once still waits with its announcement, and would
+	// be missing.
+	s.more = func() bool {
+		for _, i := range pending {
+			if !i.Foreign {
+				return true
+			}
+		}
+		return false
+	}
 	if len(v.services) == 0 {
 		s.spread = max(allSpread, v.pace.now(time.Now()).spread())
 		s.floor = s.spread + spreadGrace

@@ -33,6 +33,20 @@ func Subject(ctx context.Context) string {
 	return ""
 }
 
+type operatorKey struct{}
+
+// Operator returns a context for what somebody asked for at the dashboard, where
+// services are looked after: it may also call Debug.Drain. The caller's rights
+// bound it as any other.
+func Operator(ctx context.Context) context.Context {
+	return context.WithValue(ctx, operatorKey{}, true)
+}
+
+// Withheld reports whether a method of services is one that the rooms for
+// clients neither offer nor pass on: Debug.Drain, with which anyone could take a
+// service off the bus.
+func Withheld(method string) bool { return method == rpc.MethodDrain }
+
 // guard is the middleware of all calls and streams of the rooms.
 func (b *Bus) guard(next rpc.HandlerFunc) rpc.HandlerFunc {
 	return func(ctx context.Context, req *rpc.Request) (*rpc.Response, error) {
@@ -49,8 +63,14 @@ func (b *Bus) guard(next rpc.HandlerFunc) rpc.HandlerFunc {
 
 // MayCall returns nil if the request of ctx may call a method; Client asks by
 // itself. The error is unauthenticated without a token, permission_denied with
-// one that is not enough. Whether there is such a method makes no difference.
+// one that is not enough, or for what is withheld. Whether there is such a method
+// makes no difference.
 func (b *Bus) MayCall(ctx context.Context, service, method string) error {
+	if Withheld(method) && ctx.Value(operatorKey{}) == nil {
+		e := bus.Errorf(bus.PermissionDenied, "%s is for the dashboard and for clients on the bus, such as mbus drain; no gateway passes it on", method)
+		e.End = bus.Refused
+		return e
+	}
 	if b.free(ctx) {
 		return nil
 	}

@@ -179,6 +179,9 @@ func (c *chooser) open() (opening <-chan struct{}, until time.Time) {
 	if c.cfg.Filters() {
 		c.until = now.Add(filterWait)
 	}
+	if c.cfg.Wait > 0 {
+		c.until = now.Add(c.cfg.Wait)
+	}
 	c.opener.Go(func() {
 		defer close(done)
 		view, err := discovery.Watch(life, c.conn, discovery.WithService(c.service), discovery.WithMaxInstances(maxChosen), discovery.WithMaxBytes(maxChosenBytes))

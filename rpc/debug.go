@@ -17,6 +17,7 @@ const (
 	MethodHealth = "Debug.Health"
 	MethodStats  = "Debug.Stats"
 	MethodSchema = "Debug.Schema"
+	MethodDrain  = "Debug.Drain"
 )
 
 // HealthRequest asks Debug.Health.
@@ -24,7 +25,8 @@ type HealthRequest struct{}
 
 // Health is the answer of Debug.Health.
 type Health struct {
-	// Status is "ok", or "draining" once Stop has begun.
+	// Status is "ok", or "draining" once Stop has begun and while the instance is
+	// out of rotation.
 	Status string `json:"status"`
 }
 
@@ -75,6 +77,7 @@ func (s *Server) addDebug() {
 	addOwn(s, MethodHealth, s.health, Describe("Is the instance well?"), Idempotent())
 	addOwn(s, MethodStats, s.stats, Describe("Counters of the instance and its process."), Idempotent())
 	addOwn(s, MethodSchema, s.schemas, Describe("JSON Schemas by hash."), Idempotent())
+	addOwn(s, MethodDrain, s.drained, Describe("Takes the instance out of rotation, or puts it back."), Idempotent(), Strict(), single())
 }
 
 func addOwn[Req, Res any](s *Server, method string, f func(context.Context, *Req) (*Res, error), opts ...HandleOption) {
@@ -89,8 +92,15 @@ func addOwn[Req, Res any](s *Server, method string, f func(context.Context, *Req
 
 func exempt() HandleOption { return func(o *handleOptions) { o.exempt = true } }
 
+// single refuses calls that leave the choice of the instance to the bus.
+func single() HandleOption { return func(o *handleOptions) { o.single = true } }
+
+func (e *endpoint) chooseOne() *bus.Error {
+	return e.failed(bus.Errorf(bus.InvalidArgument, "%s is for one instance, and the call names none: choose it, on the command line with mbus query --node ID", e.method))
+}
+
 func (s *Server) health(context.Context, *HealthRequest) (*Health, error) {
-	if s.draining.Load() {
+	if s.elsewhere() {
 		return &Health{Status: "draining"}, nil
 	}
 	return &Health{Status: "ok"}, nil

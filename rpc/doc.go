@@ -147,7 +147,7 @@
 // discovery.View of it; until that has its first snapshot, but for 100 ms at
 // most, calls wait, and after that the bus chooses meanwhile. Filters are never
 // passed over: with them calls wait for up to a second and then fail, as
-// unavailable. Client.Close ends the Views.
+// unavailable. Selector.Wait sets another time for both. Client.Close ends the Views.
 //
 // Where nobody listens at the chosen instance, the call goes to another one at
 // once, and after eight of them to the bus. Tries and copies of one call go to
@@ -180,4 +180,15 @@
 // Debug.Health answers {"status":"ok"}, Debug.Stats the counters of instance and
 // process, Debug.Schema the JSON Schemas that announcements name by hash. A
 // service may register these names itself.
+//
+// Debug.Drain takes one instance, which the call has to name, out of rotation with
+// {"drain":true} and puts it back with {"drain":false}:
+//
+//	state        calls for any instance   calls that name it, streams   Debug.Health   ends by
+//	in rotation  served                   served                        ok             Debug.Drain, Stop
+//	out          of others                served                        draining       Debug.Drain, Stop
+//	stopping     of others                those that were sent before   draining
+//
+// The answer comes once the change is complete. No call is lost by it, and the
+// state outlives the connection, but not the server.
 package rpc

@@ -39,6 +39,7 @@ type handleOptions struct {
 	validate    bool
 	timeLimit   time.Duration // 0 is the server's
 	exempt      bool          // from the limit of calls at work: the server's own endpoints
+	single      bool          // only for calls to this instance
 	notes       map[string]string
 }
 

@@ -152,6 +152,12 @@ func (c *inbound) answer() (*Response, *bus.Error) {
 		c.ep.counter.done(time.Since(c.arrived))
 		return nil, c.ep.failed(err)
 	}
+	if c.ep.opts.single {
+		if _, _, _, direct := wire.ParseNode(c.msg.Subject); !direct {
+			c.ep.counter.done(time.Since(c.arrived))
+			return nil, c.ep.chooseOne()
+		}
+	}
 	deadline, now := c.deadline(), time.Now()
 	if !now.Before(deadline) {
 		c.ep.counter.done(time.Since(c.arrived))

@@ -15,6 +15,7 @@ import (
 // sendLarge sends a request in parts and waits for the answer. The instance that
 // accepts the first word gets all of them.
 func (c *Client) sendLarge(ctx context.Context, p *peer, req *Request) (*Response, *bus.Error) {
+	caller := ctx
 	ctx, stop := context.WithCancel(ctx) // ends with the answer
 	defer stop()
 	s, failure := c.openOnce(ctx, ctx, stop, p, req, opening{call: true, body: req.Body})
@@ -33,8 +34,9 @@ func (c *Client) sendLarge(ctx context.Context, p *peer, req *Request) (*Respons
 			return res, nil
 		}
 	}
-	// The answer may have come before the request was out, or in its place.
-	if m := s.whole.Load(); m != nil {
+	// The answer may have come before the request was out, or in its place. What
+	// comes once the caller has given up says no more than that.
+	if m := s.whole.Load(); m != nil && caller.Err() == nil {
 		return c.read(ctx, p, req, s.seq, m)
 	}
 	failure = bus.AsError(err)

@@ -25,12 +25,15 @@ type local struct {
 // serveHere serves a call of this process, as one from the bus is served. It
 // reports false when the server cannot take it and the bus should be asked.
 func (s *Server) serveHere(ctx context.Context, req *Request) (*Response, *bus.Error, bool) {
-	if !s.serving.Load() || s.draining.Load() {
+	if !s.serving.Load() || s.elsewhere() {
 		return nil, nil, false
 	}
 	e := s.endpoint(req.Method)
 	if e == nil || e.kind != "" {
 		return nil, nil, false
+	}
+	if e.opts.single && req.Instance == "" {
+		return nil, asReply(e.chooseOne()), true
 	}
 	if err := s.fits(req.Meta, len(req.Body)); err != nil {
 		failure := bus.AsError(err)
@@ -41,7 +44,7 @@ func (s *Server) serveHere(ctx context.Context, req *Request) (*Response, *bus.E
 		e.counter.refused.Add(1)
 		return nil, failure, true
 	}
-	if s.draining.Load() {
+	if s.elsewhere() {
 		// It began between the two questions, and no longer counts on us.
 		s.leave(e)
 		return nil, nil, false

@@ -89,7 +89,9 @@ func (f *finding) judge(req *Request, failure *bus.Error) (coming bool, verdict 
 	case len(f.instances) > 0 && req.Instance != "":
 		return f.judgePinned(req, failure)
 	case len(f.instances) > 0:
-		if f.offers(req.Method) {
+		if offer, drain := f.offer(req.Method); offer > 0 && drain == offer {
+			return true, away(failure, "every instance of %s that has the method %s is draining", req.Service, req.Method)
+		} else if offer > 0 {
 			return true, away(failure, "%s has the method %s but nobody takes calls of it at this moment", req.Service, req.Method)
 		}
 		return false, nobody(bus.NotFound, failure, "%s", noSuchMethod(req.Service, req.Method, f.methods()))
@@ -119,13 +121,18 @@ func (f *finding) judgePinned(req *Request, failure *bus.Error) (bool, *bus.Erro
 	return false, nobody(bus.NotFound, failure, "no instance %s of %s; there are %s", req.Instance, req.Service, listed(ids))
 }
 
-func (f *finding) offers(method string) bool {
+// offer counts the instances that have a method, and those of them that drain.
+func (f *finding) offer(method string) (offer, drain int) {
 	for i := range f.instances {
-		if _, ok := f.instances[i].Endpoint(method); ok {
-			return true
+		if _, ok := f.instances[i].Endpoint(method); !ok {
+			continue
+		}
+		offer++
+		if f.instances[i].State == discovery.StateDraining {
+			drain++
 		}
 	}
-	return false
+	return offer, drain
 }
 
 func (f *finding) methods() []string {
@@ -142,7 +149,7 @@ func (f *finding) methods() []string {
 }
 
 func isDebug(method string) bool {
-	return method == MethodHealth || method == MethodStats || method == MethodSchema
+	return method == MethodHealth || method == MethodStats || method == MethodSchema || method == MethodDrain
 }
 
 // nobody is the error of a call that reached no one and will not do better.

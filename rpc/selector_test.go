@@ -399,6 +399,29 @@ func TestTheFirstCallWaitsATenthOfASecondForTheSnapshot(t *testing.T) {
 	})
 }
 
+func TestACallWaitsForTheListForAsLongAsItIsTold(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		newTroop(t, b, 3)
+		want := who(t, choosy(t, b.Conn(t), "consistent-hash"), rpc.WithKey("john"))
+		for range 5 { // the bus would choose another one now and then
+			link := b.Link()
+			client := rpc.NewClient(b.Conn(t, link.Use), rpc.ClientConfig{
+				Selector: selector.Config{Strategy: selector.ConsistentHash, Wait: 2 * time.Second},
+			})
+			link.Stall(bustest.ToBroker) // the View cannot be opened
+			time.AfterFunc(900*time.Millisecond, link.Heal)
+			begin := time.Now()
+			got := who(t, client, rpc.WithKey("john"))
+			if took := time.Since(begin); got != want || took < 900*time.Millisecond || took > 1200*time.Millisecond {
+				t.Errorf("%s answered after %v, want %s once the list is there", got, took, want)
+			}
+			if err := client.Close(bustest.Context(t)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 func TestWhoPassesAFilterIsNotGuessed(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		newTroop(t, b, 2)

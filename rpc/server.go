@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -111,7 +112,8 @@ type Server struct {
 	cut        context.CancelCauseFunc
 	life       context.Context // the same values, never ends
 	began      time.Time
-	listeners  []*bus.Listener
+	rotation   rotation
+	node       *bus.Listener        // of calls that go to this instance alone
 	announcer  *discovery.Announcer // nil when unannounced
 	ready      chan struct{}        // closed when Start returns
 	workers    workers
@@ -128,7 +130,7 @@ type Server struct {
 	atWork   atomic.Int64 // calls
 	lasting  atomic.Int64 // streams open
 	serving  atomic.Bool  // calls of this process may come here
-	draining atomic.Bool  // they go elsewhere
+	draining atomic.Bool  // Stop has begun, and they go elsewhere
 	closed   atomic.Bool  // nothing is taken any more
 	empty    chan struct{}
 	dropped  atomic.Uint64
@@ -168,6 +170,7 @@ func NewServer(conn *bus.Conn, cfg ServerConfig) *Server {
 		ready:     make(chan struct{}), empty: make(chan struct{}, 1),
 	}
 	s.quick.workers = &s.workers
+	s.rotation.turn = make(chan struct{}, 1)
 	return s
 }
 
@@ -282,14 +285,15 @@ func (s *Server) open(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.listen(); err != nil {
+	listeners, err := s.listen()
+	if err != nil {
 		return err
 	}
 	for {
 		if err := awaitBroker(ctx, s.conn); err != nil {
 			return err
 		}
-		err := s.conn.Confirm(ctx, append(s.listeners, s.claims, s.uplink)...)
+		err := s.conn.Confirm(ctx, listeners...)
 		if err == nil {
 			break
 		}
@@ -308,48 +312,50 @@ func (s *Server) open(ctx context.Context) error {
 }
 
 // listen subscribes to every method for all instances, and to everything for
-// this one.
-func (s *Server) listen() error {
-	if err := s.listenForAll(); err != nil {
-		return err
+// this one. It returns all its listeners.
+func (s *Server) listen() ([]*bus.Listener, error) {
+	all, err := s.listenForAll()
+	s.rotation.swap(all)
+	if err != nil {
+		return nil, err
 	}
 	prefix := strings.TrimSuffix(wire.NodeWildcard(s.cfg.Name, s.id), ">")
-	l, err := s.conn.Listen(bus.Calls, prefix+">", "", s.receiveAny(prefix))
+	s.node, err = s.conn.Listen(bus.Calls, prefix+">", "", s.receiveAny(prefix))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.listeners = append(s.listeners, l)
-	// These are not among the listeners: calls are at work, and streams open,
-	// after the last has come. The lane is that of calls, since the answer must
-	// know of every call before it.
+	// Calls are at work, and streams open, after the last has come: these end
+	// after the others. The lane is that of calls, since the answer must know of
+	// every call before it.
 	s.claims, err = s.conn.Listen(bus.Calls, wire.ClaimSubject(s.cfg.Name), "", s.claim)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.uplink, err = s.conn.Listen(bus.Streams, wire.StreamWildcard(s.cfg.Name, s.id), "", s.receiveUplink)
-	return err
+	return slices.Concat(all, []*bus.Listener{s.node, s.claims, s.uplink}), err
 }
 
-// listenForAll subscribes to the calls that go to any instance. NATS groups by
-// queue name across overlapping subjects, so with HandleAny one subscription
-// takes the methods that have a handler of their own too.
-func (s *Server) listenForAll() error {
+// listenForAll subscribes to the calls that go to any instance. With an error it
+// returns what there is to be drained. NATS groups by queue name across
+// overlapping subjects, so with HandleAny one subscription takes the methods that
+// have a handler of their own too.
+func (s *Server) listenForAll() (all []*bus.Listener, err error) {
 	listen := func(method string, f func(*nats.Msg)) error {
 		l, err := s.conn.Listen(bus.Calls, wire.CallSubject(s.cfg.Name, method), wire.Queue, f)
 		if err == nil {
-			s.listeners = append(s.listeners, l)
+			all = append(all, l)
 		}
 		return err
 	}
 	if s.any != nil {
-		return listen(">", s.receiveAny(wire.CallSubject(s.cfg.Name, "")))
+		return all, listen(">", s.receiveAny(wire.CallSubject(s.cfg.Name, "")))
 	}
 	for _, e := range s.order {
 		if err := listen(e.method, e.receive); err != nil {
-			return err
+			return all, err
 		}
 	}
-	return nil
+	return all, nil
 }
 
 func (s *Server) maxBody() int {
@@ -364,7 +370,7 @@ func (s *Server) abandon() {
 	s.closed.Store(true)
 	ctx, cancel := context.WithTimeout(s.life, abandonLimit)
 	defer cancel()
-	_ = s.drain(ctx) // the start's own error is the one to report
+	_ = s.drain(ctx, s.rotation.end(ctx)) // the start's own error is the one to report
 	_ = s.drainRest(ctx)
 	s.cut(errStopped)
 	s.workers.stop(s.busy() == 0)

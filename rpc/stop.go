@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -28,10 +27,11 @@ func (s *Server) Stop(ctx context.Context) error {
 		}
 	}
 	s.draining.Store(true)
+	listeners := s.rotation.end(ctx)
 	if s.announcer != nil {
 		keep(s.announcer.Drain(ctx, "stopping"))
 	}
-	keep(s.drain(ctx))
+	keep(s.drain(ctx, listeners))
 	left := s.awaitEmpty(ctx)
 	s.closed.Store(true)
 	s.cut(errStopped)
@@ -74,16 +74,14 @@ func (s *Server) end(ctx context.Context) bool {
 	return was == running
 }
 
-// drain ends the subscriptions. Every message that the broker has sent is in
-// the hands of an endpoint when it returns without an error.
-func (s *Server) drain(ctx context.Context) error {
-	errs := make([]error, len(s.listeners))
-	var wg sync.WaitGroup
-	for i, l := range s.listeners {
-		wg.Go(func() { errs[i] = l.Drain(ctx) })
+// drain ends the subscriptions to calls: these, and that to calls of this instance.
+// Every message that the broker has sent is in the hands of an endpoint when it
+// returns without an error.
+func (s *Server) drain(ctx context.Context, listeners []*bus.Listener) error {
+	if s.node != nil {
+		listeners = append(listeners, s.node)
 	}
-	wg.Wait()
-	return errors.Join(errs...)
+	return drainAll(ctx, listeners)
 }
 
 // drainRest ends the subscriptions that calls and streams at work need.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mbus-dev/mbus/discovery"
 )
@@ -40,6 +41,10 @@ type Config struct {
 	// Local prefers instances that are near: on the same connection, then at
 	// the same server of the broker.
 	Local bool
+	// Wait is how long calls wait, counted from the first one, until it is known
+	// which instances there are; after that the bus chooses, or with filters the
+	// calls fail. 0 means 100 ms, and a second with filters. Parse does not set it.
+	Wait time.Duration
 }
 
 // On reports whether there is anything to choose.

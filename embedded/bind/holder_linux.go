@@ -6,14 +6,15 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"os"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// searchTime bounds the walk through the open files of all processes.
-const searchTime = 300 * time.Millisecond
+// searchTime bounds the walk through the open files of all processes: who finds
+// a port taken is to be told within a second.
+const searchTime = 500 * time.Millisecond
 
 // portHolder returns the process that listens on a port, 0 if it cannot be
 // told: the sockets of other users are not shown to everybody.
@@ -73,28 +74,42 @@ func parseLocal(s string) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(addr, uint16(n)), ok && err == nil
 }
 
+// socketOwner looks at the processes with the highest ids first, which are mostly
+// the youngest: not all may be seen in time, and those of the system are the
+// least likely.
 func socketOwner(inode string) int {
 	deadline := time.Now().Add(searchTime)
-	processes, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		return 0
+	var pids []int
+	for _, name := range namesIn("/proc") {
+		if pid, err := strconv.Atoi(name); err == nil {
+			pids = append(pids, pid)
+		}
 	}
-	for _, process := range processes {
+	slices.Sort(pids)
+	for _, pid := range slices.Backward(pids) {
 		if time.Now().After(deadline) {
 			break
 		}
-		files, err := os.ReadDir(process + "/fd")
-		if err != nil {
-			continue // another user's, or gone
-		}
-		for _, file := range files {
-			if target, err := os.Readlink(process + "/fd/" + file.Name()); err == nil && target == "socket:["+inode+"]" {
-				pid, _ := strconv.Atoi(filepath.Base(process)) // the pattern made sure of digits
+		open := "/proc/" + strconv.Itoa(pid) + "/fd"
+		for _, file := range namesIn(open) {
+			if target, err := os.Readlink(open + "/" + file); err == nil && target == "socket:["+inode+"]" {
 				return pid
 			}
 		}
 	}
 	return 0
+}
+
+// namesIn lists a directory in no order; nothing if it cannot be read, as that
+// of another user or of a process that is gone.
+func namesIn(directory string) []string {
+	d, err := os.Open(directory)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = d.Close() }() // it was only read
+	names, _ := d.Readdirnames(-1)   // those before an error are better than none
+	return names
 }
 
 // ProcessName returns the name of a process, empty if it is gone.

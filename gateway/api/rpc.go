@@ -195,7 +195,9 @@ func (a *API) missing(t *target) error {
 		var names []string
 		for i := range instances {
 			for _, one := range instances[i].Endpoints {
-				names = append(names, one.Name)
+				if !gateway.Withheld(one.Name) {
+					names = append(names, one.Name)
+				}
 			}
 		}
 		_, seen := view.LastSeen(t.service)

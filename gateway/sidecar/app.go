@@ -161,7 +161,7 @@ func (a *app) serve(ctx context.Context, p *placement) {
 	})
 	listed := false
 	for _, e := range p.node.Endpoints {
-		if e.Name == rpc.MethodHealth || e.Name == rpc.MethodStats || e.Name == rpc.MethodSchema {
+		if e.Name == rpc.MethodHealth || e.Name == rpc.MethodStats || e.Name == rpc.MethodSchema || e.Name == rpc.MethodDrain {
 			continue // they are asked of the sidecar, which knows more
 		}
 		listed = true

@@ -73,6 +73,7 @@ func TestEventsArePushedToAnApp(t *testing.T) {
 				t.Errorf("%s is %q, want %q", name, got, want)
 			}
 		}
+		w.await(time.Second, "both counted", func() bool { return w.status("users").Delivered == 2 })
 		st := w.status("users")
 		if st.Delivered != 2 || st.Lost != 0 || st.Service != ruby || st.Node != "1" || st.Topic != "user.*" || st.Path != "/events/users?x=1" {
 			t.Errorf("the status is %+v", st)

@@ -287,6 +287,7 @@ func TestAnAppGetsNoMoreCallsThanItTakes(t *testing.T) {
 		if _, err := rpc.Call[rpc.Health](t.Context(), w.client, ruby, rpc.MethodHealth, nil); err != nil {
 			t.Errorf("health: %v", err)
 		}
+		w.await(time.Second, "four calls at work", func() bool { return now.Load() == 4 })
 		close(release)
 		for range 7 {
 			if err := <-results; err != nil {

@@ -175,6 +175,10 @@ func TestEveryWayToAMethodIsInTheDocument(t *testing.T) {
 				t.Errorf("%s is in the document", path)
 			}
 		}
+		all := read[openAPI](t, get(t, describe(t, b, spec.Config{}), "/openapi.json?debug=1")).Paths
+		if all["/go.micro.api.shop/Debug.Health"] == nil || all["/go.micro.api.shop/Debug.Drain"] != nil {
+			t.Errorf("with debug=1 there are %q, want Debug.Health and not Debug.Drain", keys(all))
+		}
 		place := doc.Paths["/go.micro.api.shop/Order.Place"]["post"]
 		if place.Instances != 2 || place.Kind != "unary" {
 			t.Errorf("Order.Place has %d instances and is %s", place.Instances, place.Kind)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mbus-dev/mbus/discovery"
+	"github.com/mbus-dev/mbus/gateway"
 )
 
 const (
@@ -45,7 +46,7 @@ func (s *Spec) survey(ctx context.Context, debug bool) (all []*method, services,
 		known := map[string]*method{}
 		for _, i := range instances {
 			for _, e := range i.Endpoints {
-				if strings.HasPrefix(e.Name, debugPrefix) && !debug {
+				if strings.HasPrefix(e.Name, debugPrefix) && !debug || gateway.Withheld(e.Name) {
 					continue
 				}
 				m := known[e.Name]

@@ -91,7 +91,7 @@ func (w *Web) call(r *http.Request, asked *callRequest) *envelope {
 	if asked.Timeout > 0 {
 		timeout = min(time.Duration(asked.Timeout)*time.Millisecond, maxTimeout)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	ctx, cancel := context.WithTimeout(gateway.Operator(r.Context()), timeout)
 	defer cancel()
 	tried := w.candidates(req)
 	res, err := w.bus.Client.Do(ctx, req)

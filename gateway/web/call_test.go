@@ -45,6 +45,13 @@ func TestACallHasAnEnvelopeThatTellsTheFailuresApart(t *testing.T) {
 		if e := call(map[string]any{"node": greeter + "-" + s.ID()}); !e.OK {
 			t.Errorf("a call of one node: %+v", e)
 		}
+		for _, on := range []bool{true, false} { // which no other room of the gateway passes on
+			e := call(map[string]any{"node": greeter + "-" + s.ID(), "method": "Debug.Drain", "request": map[string]bool{"drain": on}})
+			if want := fmt.Sprintf(`{"draining":%v}`, on); !e.OK || string(e.Body) != want {
+				t.Errorf("to drain: %+v, want %s", e, want)
+			}
+			bustest.Eventually(t, time.Second, "the dashboard knows", func() bool { return h.gate.Known(greeter) != on })
+		}
 		if e := call(map[string]any{"request": map[string]string{}}); e.OK || e.Failure != "service" || e.Status != 400 || e.Code != "invalid_argument" || e.Detail != "name is empty" {
 			t.Errorf("the service says no: %+v", e)
 		}

@@ -43,6 +43,7 @@ type collector struct {
 
 	touched atomic.Int64  // when a page was last asked for, in Unix nanoseconds
 	stir    chan struct{} // somebody watches, or somebody has come or gone
+	seen    chan struct{} // somebody may have begun to watch: no more idling
 	rouse   chan struct{} // likewise, for the questions
 	work    sync.WaitGroup
 
@@ -64,7 +65,7 @@ type collector struct {
 }
 
 func newCollector(b *gateway.Bus, h *hub, url func() string, log zerolog.Logger) *collector {
-	return &collector{bus: b, hub: h, url: url, log: log, stir: make(chan struct{}, 1), rouse: make(chan struct{}, 1), t: newTable(), pace: askEvery}
+	return &collector{bus: b, hub: h, url: url, log: log, stir: make(chan struct{}, 1), seen: make(chan struct{}, 1), rouse: make(chan struct{}, 1), t: newTable(), pace: askEvery}
 }
 
 // start begins to collect until ctx ends.
@@ -85,6 +86,7 @@ func (c *collector) wait() { c.work.Wait() }
 func (c *collector) touch() {
 	now := time.Now()
 	c.touched.Store(now.UnixNano())
+	poke(c.seen)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	view := c.bus.View()
@@ -113,6 +115,7 @@ func (c *collector) watched(now time.Time) bool {
 func (c *collector) watch(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	due := time.Now() // when the timer ends
 	changed := c.bus.Conn.Changed()
 	for {
 		select {
@@ -120,18 +123,27 @@ func (c *collector) watch(ctx context.Context) {
 			return
 		case <-changed:
 			changed = c.bus.Conn.Changed()
+		case <-c.seen:
+			now := time.Now()
+			if sooner := untilWhole(now, lookEvery); now.Add(sooner).Before(due) {
+				due = now.Add(sooner)
+				timer.Reset(sooner)
+			}
+			continue
 		case <-c.stir:
 		case <-timer.C:
 		}
-		next := c.step(time.Now())
-		if !timer.Stop() {
-			select {
-			case <-timer.C:
-			default:
-			}
-		}
+		now := time.Now()
+		next := c.step(now)
+		due = now.Add(next)
 		timer.Reset(next)
 	}
+}
+
+// untilWhole is the time until the next whole multiple of a duration. Looks are
+// there for the histories.
+func untilWhole(now time.Time, every time.Duration) time.Duration {
+	return every - time.Duration(now.UnixNano())%every
 }
 
 // step is one look, and returns the time until the next.
@@ -150,7 +162,7 @@ func (c *collector) step(now time.Time) time.Duration {
 		c.look(now)
 		c.publish(now)
 	}
-	return every - time.Duration(now.UnixNano())%every // at whole seconds, for the histories
+	return untilWhole(now, every)
 }
 
 // connected follows the connection to the bus.

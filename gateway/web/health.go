@@ -68,7 +68,7 @@ func (s *service) judge(now time.Time) (health, string) {
 	case ready == 0 && suspect > 0:
 		return stale, fmt.Sprintf("%s silent", ofAll(suspect, n))
 	case ready == 0:
-		return degraded, fmt.Sprintf("%s stopping", ofAll(draining, n))
+		return degraded, fmt.Sprintf("%s draining", ofAll(draining, n))
 	case taken >= downCalls && share >= downShare:
 		return down, fmt.Sprintf("%.0f %% of the calls fail", 100*share)
 	case failed > 0 && share >= degradedShare:

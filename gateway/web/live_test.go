@@ -273,6 +273,22 @@ func TestAStreamTakesOtherTopics(t *testing.T) {
 	})
 }
 
+// While nobody watches, looks are five seconds apart. Who comes just after one does
+// not wait for the next of those.
+func TestAStreamThatEndsTheIdlingHearsWithinASecond(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		h := open(t, b, web.Config{})
+		h.greet(t)
+		for range 3 {
+			time.Sleep(time.Minute)
+			time.Sleep(5500*time.Millisecond - time.Duration(time.Now().UnixNano()%int64(5*time.Second)))
+			s := h.live(t, "svc:"+greeter)
+			s.await(t, time.Second, "the service", func(e *event) bool { return e.kind == "service" })
+			s.close()
+		}
+	})
+}
+
 func TestABusThatIsAwayIsToldAndWhatWasThereStays(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		h := open(t, b, web.Config{})
