@@ -103,7 +103,8 @@
 //	POST /-/stream            {"service","method","node","request"}: server-sent events or NDJSON
 //	POST /-/publish           {"topic","data","encoding":"text|base64","content_type","headers":{}}:
 //	                          {"ok":true,"topic","bytes"} or {"ok":false,"code","detail"}
-//	GET  /-/subscribers       ?topic=: {"topic","known":bool,"subscribers":n}: who would get an event
+//	GET  /-/subscribers       ?topic=: {"topic","known":bool,"subscribers":n,"here":n}: who would get an event, and
+//	                          how many tails of this dashboard would besides
 //	POST /-/terminal          {"line":TEXT}: {"ok":bool,"output":TEXT,"error":TEXT,"clear":bool}
 //	GET  /-/route             ?method= &path= &host=: the match of GatewayPage
 //
