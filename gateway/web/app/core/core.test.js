@@ -127,7 +127,7 @@ const tests = {
   },
   "what waits while paused is bounded, and says when some was lost"() {
     const h = new live.Held(2);
-    h.add(1); h.add(2); same(h.lost, false); h.add(3); same([h.lost, h.take()], [true, [2, 3]]);
+    h.add(1); h.add(2); same(h.lost, 0); h.add(3); same([h.lost, h.take(), h.lost], [1, [2, 3], 0]);
     same(h.count, 0);
   },
   "a few letters find the closest name"() {
