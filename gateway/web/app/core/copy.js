@@ -3,6 +3,12 @@
 /** Quotes for a POSIX shell. */
 export const quote = s => /^[A-Za-z0-9_./:=@%+,-]+$/.test(s) ? s : "'" + s.replaceAll("'", "'\\''") + "'";
 
+/** The beginning of a command for the broker at url. */
+export const mbus = url => "mbus " + (url && !/\/\/(127\.0\.0\.1|localhost):4222\/?$/.test(url) ? `--url ${quote(url)} ` : "");
+
+/** What a page shows, as JSON from a shell. */
+export const asJSON = (origin, path) => `curl -H 'Accept: application/json' ${quote(origin + path)}`;
+
 /** A call as {mbus, curl, go}. url is where the broker is, origin the dashboard. */
 export function callAs({service, method, request, node, timeout, headers = [], stream, url}, origin) {
   const compact = squeeze(request);
@@ -10,7 +16,7 @@ export function callAs({service, method, request, node, timeout, headers = [], s
     headers.map(([k, v]) => " -H " + quote(`${k}: ${v}`)).join("");
   const empty = compact === "{}" || compact === "";
   return {
-    mbus: `mbus ${url && !/\/\/(127\.0\.0\.1|localhost):4222\/?$/.test(url) ? `--url ${quote(url)} ` : ""}${stream ? "stream" : "query"}${flags} ${quote(service)} ${quote(method)}${empty ? "" : " " + quote(compact)}`,
+    mbus: `${mbus(url)}${stream ? "stream" : "query"}${flags} ${quote(service)} ${quote(method)}${empty ? "" : " " + quote(compact)}`,
     curl: `curl -H 'Content-Type: application/json'${stream ? " -N" : ""}${headers.map(([k, v]) => " -H " + quote(`${k}: ${v}`)).join("")} ` +
       (stream ? `${origin}/-/stream -d ` : `${origin}/rpc -d `) +
       quote(`{"service":${JSON.stringify(service)},"method":${JSON.stringify(method)}` + (node ? `,"${stream ? "node" : "address"}":${JSON.stringify(node)}` : "") + `,"request":${compact || "{}"}}`),
