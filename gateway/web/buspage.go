@@ -124,7 +124,9 @@ type consumerData struct {
 func (w *Web) busPage(r *http.Request) (*page, error) {
 	d := w.monitor.bus(r.Context(), true)
 	w.monitor.connections(r.Context(), d, w.bus.View())
-	d.JetStream = w.monitor.jetStream(r.Context())
+	if w.monitor.conn.Connected() {
+		d.JetStream = w.monitor.jetStream(r.Context())
+	}
 	d.At, d.Bus = time.Now().UnixMilli(), w.collect.state()
 	d.Commands = commands{Mbus: w.cfg.Links().mbus() + " doctor"}
 	return &page{name: "bus", title: "Bus", data: d, text: d.text}, nil
@@ -150,11 +152,11 @@ func (m *monitor) bus(ctx context.Context, measure bool) *busData {
 		d.Hidden = append(d.Hidden, "the servers: only a user of the broker's system account may see them; mbus node does by itself, or with --url and --sys-creds")
 		return d
 	}
-	answers, err := m.ask(ctx, "VARZ", struct{}{}, monitorFresh)
+	told, err := m.ask(ctx, "VARZ", struct{}{}, monitorFresh)
 	if err != nil {
 		d.Hidden = append(d.Hidden, "the servers: "+bus.AsError(err).Message)
 	}
-	each(answers, func(a *about, v *struct {
+	each(told.answers, func(a *about, v *struct {
 		ID      string    `json:"server_id"`
 		Name    string    `json:"server_name"`
 		Version string    `json:"version"`
@@ -192,7 +194,7 @@ func (m *monitor) connections(ctx context.Context, d *busData, view clientView) 
 	if !m.conn.Connected() {
 		return
 	}
-	answers, err := m.ask(ctx, "CONNZ", connzOptions{Limit: maxConnections, Auth: m.system != nil}, monitorFresh)
+	told, err := m.ask(ctx, "CONNZ", connzOptions{Limit: maxConnections, Auth: m.system != nil}, monitorFresh)
 	if err != nil {
 		d.Hidden = append(d.Hidden, "the connections: "+bus.AsError(err).Message)
 		return
@@ -200,7 +202,7 @@ func (m *monitor) connections(ctx context.Context, d *busData, view clientView) 
 	if m.system == nil {
 		d.Hidden = append(d.Hidden, "the connections of other accounts")
 	}
-	each(answers, func(a *about, c *connz) {
+	each(told.answers, func(a *about, c *connz) {
 		d.More += max(0, c.Total-len(c.Connections))
 		for _, one := range c.Connections {
 			shown := connection{

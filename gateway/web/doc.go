@@ -116,7 +116,8 @@
 //	POST /-/stream            {"service","method","node","request"}: server-sent events or NDJSON
 //	POST /-/publish           {"topic","data","encoding":"text|base64","content_type","headers":{}}:
 //	                          {"ok":true,"topic","bytes"} or {"ok":false,"code","detail"}
-//	GET  /-/subscribers       ?topic=: {"topic","known":bool,"subscribers":n}: who would get an event
+//	GET  /-/subscribers       ?topic=: {"topic","known":bool,"subscribers":n,"here":n}: who would get an event, and
+//	                          how many tails of this dashboard would besides
 //	POST /-/deregister        {"service","node"}: an app that was registered leaves the registry: NodeAnswer
 //	POST /-/drain             {"service","node","drain":bool}: the node's Debug.Drain is called: NodeAnswer
 //	POST /-/terminal          {"line":TEXT}: {"ok":bool,"output":TEXT,"error":TEXT,"clear":bool}

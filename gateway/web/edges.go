@@ -100,7 +100,7 @@ const unknownCaller = "?"
 
 func (k edgeKey) view(e *edge, now time.Time) edgeView {
 	e.advance(now)
-	seconds := float64(now.Unix()%int64(windowSpan/time.Second)) + windowSpan.Seconds()
+	seconds := (windowSpan + time.Duration(now.UnixNano())%windowSpan).Seconds()
 	v := edgeView{From: k.from, To: k.to, Source: "mbus"}
 	if v.From == "" {
 		v.From = unknownCaller

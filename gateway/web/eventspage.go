@@ -43,9 +43,12 @@ func (w *Web) eventsPage(r *http.Request) (*page, error) {
 			w.tails.names.know(e.Subject)
 		}
 	}
-	counts, note := w.monitor.subscriptions(r.Context())
+	counts, at, note := w.monitor.subscriptions(r.Context())
 	d.Note = note
 	if counts != nil {
+		for topic := range counts {
+			counts[topic] = max(0, counts[topic]-w.tails.mine(at, func(pattern string) bool { return pattern == topic }))
+		}
 		w.tails.names.subscribed(counts)
 	}
 	d.Subjects, d.More = w.tails.names.list(time.Now())
@@ -149,12 +152,14 @@ func (w *Web) serveSubscribers(rw http.ResponseWriter, r *http.Request) {
 		gateway.WriteError(rw, r, Service, err)
 		return
 	}
-	n, known := w.monitor.subscribers(r.Context(), topic)
+	n, at, known := w.monitor.subscribers(r.Context(), topic)
+	get := func(pattern string) bool { return covers(pattern, topic) }
 	writeJSON(rw, r, http.StatusOK, struct {
 		Topic       string `json:"topic"`
 		Known       bool   `json:"known"`
 		Subscribers int    `json:"subscribers"`
-	}{topic, known, n})
+		Here        int    `json:"here"`
+	}{topic, known, max(0, n-w.tails.mine(at, get)), w.tails.mine(time.Now(), get)})
 }
 
 // covers reports whether a subscription to a pattern gets a topic.

@@ -78,7 +78,7 @@ func (s *service) judge(now time.Time) (health, string) {
 	case suspect > 0:
 		return degraded, fmt.Sprintf("%s silent", ofAll(suspect, n))
 	case s.left != "" && now.Sub(s.lostAt) < lossShown:
-		return degraded, "a node was lost: " + s.left
+		return degraded, s.left
 	case now.Sub(s.first) < startingFor:
 		return starting, "it has just come"
 	}

@@ -160,6 +160,10 @@ func (s *service) describe(now time.Time) {
 	s.keepVersions()
 }
 
+// leastSpan is the least time between two answers that are compared. What comes
+// sooner is left to the next one.
+const leastSpan = askEvery / 2
+
 // take takes over what an instance has answered to $SRV.STATS.
 func (t *table) take(a *answer) {
 	key, ok := a.key()
@@ -176,8 +180,8 @@ func (t *table) take(a *answer) {
 			first, seconds = false, max(young.Seconds(), 0.5)
 		}
 	}
-	if !first && seconds <= 0 {
-		return
+	if !first && seconds < leastSpan.Seconds() {
+		return // a late answer and one in time: a rate of so short a while says nothing
 	}
 	i.answered = a.at
 	i.requests, i.failed = 0, 0

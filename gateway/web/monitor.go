@@ -49,20 +49,20 @@ func newMonitor(conn, system *bus.Conn) *monitor {
 }
 
 // ask asks all brokers, or takes what they have answered a moment ago.
-func (m *monitor) ask(ctx context.Context, what string, options any, fresh time.Duration) ([]json.RawMessage, error) {
+func (m *monitor) ask(ctx context.Context, what string, options any, fresh time.Duration) (asked, error) {
 	body, err := json.Marshal(options)
 	if err != nil {
-		return nil, bus.AsError(err)
+		return asked{}, bus.AsError(err)
 	}
 	key := what + string(body)
 	select {
 	case m.turn <- struct{}{}:
 		defer func() { <-m.turn }()
 	case <-ctx.Done():
-		return nil, bus.AsError(context.Cause(ctx))
+		return asked{}, bus.AsError(context.Cause(ctx))
 	}
 	if a, ok := m.asked[key]; ok && time.Since(a.at) < fresh {
-		return a.answers, a.err
+		return a, a.err
 	}
 	if len(m.asked) > maxServers {
 		clear(m.asked)
@@ -88,7 +88,7 @@ func (m *monitor) ask(ctx context.Context, what string, options any, fresh time.
 		a.err = bus.Errorf(bus.PermissionDenied, "no broker has answered")
 	}
 	m.asked[key] = a
-	return a.answers, a.err
+	return a, a.err
 }
 
 // about is what surrounds the data of an answer.
@@ -146,16 +146,16 @@ type connzOptions struct {
 	Auth          bool `json:"auth"`
 }
 
-// subscriptions are the topics that somebody subscribes to, with how many do; nil
-// and the reason if the brokers do not say.
-func (m *monitor) subscriptions(ctx context.Context) (counts map[string]int, note string) {
-	answers, err := m.ask(ctx, "CONNZ", connzOptions{Subscriptions: true, Limit: maxSubscribed}, subscriptionsFresh)
+// subscriptions are the topics that somebody subscribes to, with how many do and
+// since when that is known; nil and the reason if the brokers do not say.
+func (m *monitor) subscriptions(ctx context.Context) (counts map[string]int, at time.Time, note string) {
+	told, err := m.ask(ctx, "CONNZ", connzOptions{Subscriptions: true, Limit: maxSubscribed}, subscriptionsFresh)
 	if err != nil {
-		return nil, "the broker does not tell this account who subscribes to what (" + bus.AsError(err).Message + "); topics are listed once an event of theirs is seen here"
+		return nil, told.at, "the broker does not tell this account who subscribes to what (" + bus.AsError(err).Message + "); topics are listed once an event of theirs is seen here"
 	}
 	counts = make(map[string]int)
 	left := 0
-	each(answers, func(_ *about, c *connz) {
+	each(told.answers, func(_ *about, c *connz) {
 		left += max(0, c.Total-len(c.Connections))
 		for _, one := range c.Connections {
 			for _, subject := range one.Subjects {
@@ -168,20 +168,20 @@ func (m *monitor) subscriptions(ctx context.Context) (counts map[string]int, not
 	if left > 0 {
 		note = "there are more connections than are read for this list"
 	}
-	return counts, note
+	return counts, told.at, note
 }
 
-// subscribers counts the subscriptions that get a topic.
-func (m *monitor) subscribers(ctx context.Context, topic string) (n int, known bool) {
+// subscribers counts the subscriptions that get a topic, as of a moment.
+func (m *monitor) subscribers(ctx context.Context, topic string) (n int, at time.Time, known bool) {
 	if m.system != nil {
-		answers, err := m.ask(ctx, "SUBSZ", struct {
+		told, err := m.ask(ctx, "SUBSZ", struct {
 			Subscriptions bool   `json:"subscriptions"`
 			Limit         int    `json:"limit"`
 			Test          string `json:"test"`
 		}{true, maxConnections, topic}, monitorFresh)
 		if err == nil {
 			queues := make(map[string]bool)
-			each(answers, func(_ *about, s *struct {
+			each(told.answers, func(_ *about, s *struct {
 				Subs []struct {
 					Subject string `json:"subject"`
 					Queue   string `json:"qgroup"`
@@ -200,28 +200,28 @@ func (m *monitor) subscribers(ctx context.Context, topic string) (n int, known b
 					}
 				}
 			})
-			return n, true
+			return n, told.at, true
 		}
 	}
-	counts, _ := m.subscriptions(ctx)
+	counts, at, _ := m.subscriptions(ctx)
 	for pattern, some := range counts {
 		if covers(pattern, topic) {
 			n += some
 		}
 	}
-	return n, counts != nil
+	return n, at, counts != nil
 }
 
 // clients are who subscribes to topics, as edges from them: services, and programs
 // that know nothing of mbus.
 func (m *monitor) clients(ctx context.Context, view clientView) []edgeView {
-	answers, err := m.ask(ctx, "CONNZ", connzOptions{Subscriptions: true, Limit: maxSubscribed}, subscriptionsFresh)
+	told, err := m.ask(ctx, "CONNZ", connzOptions{Subscriptions: true, Limit: maxSubscribed}, subscriptionsFresh)
 	if err != nil {
 		return nil
 	}
 	var edges []edgeView
 	known := make(map[edgeKey]bool)
-	each(answers, func(a *about, c *connz) {
+	each(told.answers, func(a *about, c *connz) {
 		for _, one := range c.Connections {
 			topics := topicsOf(one.Subjects)
 			if len(topics) == 0 {

@@ -9,12 +9,10 @@ import (
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/discovery"
 	"github.com/mbus-dev/mbus/gateway"
+	"github.com/mbus-dev/mbus/rpc"
 )
 
 const (
-	// methodDrain is what an instance offers that can be told to take no new calls,
-	// and to take them again.
-	methodDrain = "Debug.Drain"
 	// actionPatience bounds a change of a node, until the view shows it; lookAgain
 	// is how often the view is looked at meanwhile.
 	actionPatience = 5 * time.Second
@@ -24,7 +22,7 @@ const (
 
 // drains reports whether an instance can be told to drain.
 func drains(i *discovery.Instance) bool {
-	_, ok := i.Endpoint(methodDrain)
+	_, ok := i.Endpoint(rpc.MethodDrain)
 	return ok && !i.Registered()
 }
 
@@ -69,7 +67,7 @@ func (w *Web) serveDrain(rw http.ResponseWriter, r *http.Request) {
 			return bus.Errorf(bus.InvalidArgument, `say "drain": true or false`)
 		}
 		if !drains(&i) {
-			return bus.Errorf(bus.InvalidArgument, "%s offers no %s", a.Node, methodDrain)
+			return bus.Errorf(bus.InvalidArgument, "%s offers no %s", a.Node, rpc.MethodDrain)
 		}
 		request, err := json.Marshal(struct {
 			Drain bool `json:"drain"`
@@ -80,7 +78,7 @@ func (w *Web) serveDrain(rw http.ResponseWriter, r *http.Request) {
 		var answer struct {
 			Draining bool `json:"draining"`
 		}
-		if err := w.askOne(ctx, i, methodDrain, string(request), &answer); err != nil {
+		if err := w.askOne(gateway.Operator(ctx), i, rpc.MethodDrain, string(request), &answer); err != nil {
 			return err
 		}
 		if answer.Draining != *a.Drain {

@@ -165,7 +165,8 @@ func (c *collector) node(id string, now time.Time) (*nodeData, discovery.Instanc
 		if i.now.rate.known() {
 			e.rate, e.errorRate = numeral(c.rate), numeral(c.errorRate)
 		}
-		e.at(now).calls = c.latency
+		w := e.at(now) // all its calls, for one instance has no others
+		w.taken, w.failed, w.refused, w.calls = c.requests, c.errors, c.refused, c.latency
 	}
 	d.Endpoints = s.endpointData(now)
 	return d, i.info

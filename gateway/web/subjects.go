@@ -121,7 +121,7 @@ func (s *subjects) list(now time.Time) (all []subjectData, more int) {
 	all = []subjectData{}
 	for name, one := range s.known {
 		one.advance(now)
-		seconds := rateSpan.Seconds() + float64(now.Unix()%int64(rateSpan/time.Second))
+		seconds := (rateSpan + time.Duration(now.UnixNano())%rateSpan).Seconds()
 		d := subjectData{Name: name, Subscribers: one.subscribers, Rate: unknownNumber(), Bytes: unknownNumber(), Last: milli(one.last)}
 		if !one.last.IsZero() {
 			d.Rate, d.Bytes = numeral(float64(one.recent+one.before)/seconds), numeral(float64(one.recentB+one.beforeB)/seconds)

@@ -3,6 +3,8 @@ package web
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -36,12 +38,22 @@ type tails struct {
 	work    sync.WaitGroup
 
 	open map[string]*tail // by topic of the hub; of run alone
+
+	mu  sync.Mutex
+	own []subscribed
+}
+
+// A subscribed pattern is one that a tail follows, and since when.
+type subscribed struct {
+	*bus.Subscription
+	pattern string
+	since   time.Time
 }
 
 // A tail is one topic of the hub.
 type tail struct {
 	topic    string
-	patterns map[string]*bus.Subscription
+	patterns map[string]subscribed
 
 	mu      sync.Mutex
 	n       uint64
@@ -116,11 +128,30 @@ func (t *tails) settle(ctx context.Context) {
 	for topic := range wanted {
 		one := t.open[topic]
 		if one == nil {
-			one = &tail{topic: topic, patterns: make(map[string]*bus.Subscription)}
+			one = &tail{topic: topic, patterns: make(map[string]subscribed)}
 			t.open[topic] = one
 		}
 		t.subscribe(ctx, one)
 	}
+	var own []subscribed
+	for _, one := range t.open {
+		own = slices.AppendSeq(own, maps.Values(one.patterns))
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.own = own
+}
+
+// mine counts the subscriptions of the tails that a broker knew at a moment.
+func (t *tails) mine(at time.Time, want func(pattern string) bool) (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, o := range t.own {
+		if o.since.Before(at) && want(o.pattern) {
+			n++
+		}
+	}
+	return n
 }
 
 // subscribe adds the patterns that a tail lacks.
@@ -131,7 +162,7 @@ func (t *tails) subscribe(ctx context.Context, one *tail) {
 		patterns = t.names.patterns()
 	}
 	for _, p := range patterns {
-		if one.patterns[p] != nil {
+		if one.patterns[p].Subscription != nil {
 			continue
 		}
 		limits := bus.Limits{Messages: 4096, Bytes: 8 << 20}
@@ -140,7 +171,7 @@ func (t *tails) subscribe(ctx context.Context, one *tail) {
 			one.refuse(t.hub, err)
 			continue
 		}
-		one.patterns[p] = s
+		one.patterns[p] = subscribed{s, p, time.Now()}
 	}
 }
 

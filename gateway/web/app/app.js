@@ -7,7 +7,7 @@
 //   pages/  one module a page: {title(), view, load(data), topics(), bar(), on(kind, data)}
 //   vendor/ npm files, unchanged; VENDOR.json says which
 import {html, render, view, signal, effect, untracked} from "./ui/view.js";
-import {page, path, params, here, onArrive, go, setParams, nextTheme, prefs, copy, tell, say, param, styles, dressed} from "./ui/state.js";
+import {page, path, params, here, failure, onArrive, load, go, setParams, nextTheme, prefs, copy, tell, say, param, styles, dressed} from "./ui/state.js";
 import {connect, listen, pause, resync} from "./ui/live.js";
 import * as services from "./ui/services.js";
 import {Shell, dialog, shown} from "./ui/shell.js";
@@ -16,7 +16,7 @@ import {current} from "./ui/grid.js";
 import {Keys} from "./core/keys.js";
 
 const modules = new Map();
-const broken = signal(null);
+const broken = signal(null), arranged = signal(0);
 async function moduleOf(name) {
   if (!modules.has(name)) modules.set(name, (name === "services" ? await import("./pages/services.js") : await dressed(import(`./pages/${name}.js`))).default);
   return modules.get(name);
@@ -24,7 +24,9 @@ async function moduleOf(name) {
 
 const Page = view(() => {
   if (broken.value) return html`<${Failed} error=${broken.value} what="This page's code could not be loaded." retry=${() => location.reload()}/>`;
-  const m = shown.value;
+  const m = shown.value, lost = failure.value;
+  // what is shown belongs to another address
+  if (lost && page.value.path !== path.value) return html`<${Failed} error=${lost.error} retry=${() => load()}/>`;
   return m ? html`<${m.view} key=${m.name}/>` : html`<${Empty} title="Loading"/>`;
 });
 
@@ -37,6 +39,7 @@ async function arrange() {
   m.name = p.name;
   m.load?.(p.data);
   shown.value = m;
+  arranged.value++;
   title();
 }
 function title() {
@@ -44,11 +47,11 @@ function title() {
   document.title = `${page.value.status === 404 ? "Not found" : m?.title(r) ?? "mbus"} · mbus`;
 }
 
-// ---- topics of the page
+// ---- topics of the page, once its module has the data that they depend on
 let undo = [];
 effect(() => {
   const m = shown.value;
-  path.value; params.value; page.value;
+  path.value; params.value; arranged.value;
   const topics = untracked(() => m?.topics?.() ?? []), key = topics.join();
   if (key === undo.key) return;
   for (const f of undo) f();
@@ -65,7 +68,8 @@ const acts = {
   pause, theme: nextTheme,
   absolute: () => {
     const m = /^(\d+)(s|m|h)$/.exec(param("range") || "15m");
-    if (!m || page.value.name !== "stats" && page.value.name !== "service") { tell("This page has no time range."); return; }
+    if (!m || page.value.name !== "stats" && here.value?.tab !== "stats") { tell("This page has no time range."); return; }
+    if (param("to")) { copy(location.href, "The range is absolute already; the address is copied."); return; }
     const now = Math.floor(Date.now() / 1000);
     setParams({from: String(now - Number(m[1]) * {s: 1, m: 60, h: 3600}[m[2]]), to: String(now)});
     copy(location.href, "The range is absolute, and the address copied.");
@@ -73,12 +77,16 @@ const acts = {
   escape: () => escape(),
   down: () => step(i => i + 1), up: () => step(i => i - 1),
   page: () => current.grid?.page(),
-  copy: () => { const g = current.grid, r = g?.row(), text = r && g.props().command?.(r); if (text) copy(text, `Copied: ${text}`); },
-  actions: () => { const g = current.grid; g?.open(); requestAnimationFrame(() => document.querySelector(".inspect a, .inspect button")?.focus()); },
+  copy: async () => { const g = current.grid, r = g?.row(), text = r && await g.props().command?.(r); if (text) copy(text, `Copied: ${text}`); },
+  actions: () => { current.grid?.open(); enter(".inspect a, .inspect button, .event button", performance.now() + 1500); },
   density: () => { const order = [32, 26, 40]; prefs.density.value = order[(order.indexOf(prefs.density.value) + 1) % 3]; say(`Rows are ${prefs.density.value} pixels high.`); },
   view: () => shown.value?.toggle?.(),
   earlier: () => shown.value?.turn?.("earlier"), later: () => shown.value?.turn?.("later"),
 };
+/** Puts the focus into what is about to be shown. */
+function enter(where, until) {
+  requestAnimationFrame(() => { const el = document.querySelector(where); if (el) el.focus(); else if (performance.now() < until) enter(where, until); });
+}
 function step(to) {
   if (!current.grid) return;
   current.grid.move(to);

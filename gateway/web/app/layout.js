@@ -18,7 +18,7 @@ onmessage = ({data: {id, nodes, edges, dir, across}}) => {
     // what has no edges stands in rows below
     const loose = nodes.filter(n => !tied.has(n.name));
     if (loose.length) {
-      const {w, h} = loose[0], columns = Math.max(1, Math.min(loose.length, Math.floor((across - 24) / (w + 18))));
+      const {w, h} = loose[0], columns = Math.max(1, Math.min(loose.length, Math.floor((across - 6) / (w + 18))));
       const top = height + 12;
       loose.forEach((n, i) => places.push([n.name, 12 + w / 2 + (i % columns) * (w + 18), top + h / 2 + Math.floor(i / columns) * (h + 18)]));
       width = Math.max(width, 24 + columns * (w + 18) - 18);

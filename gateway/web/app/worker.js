@@ -6,7 +6,7 @@ const SILENT = 45000; // a tab that says nothing for so long is gone
 
 export class Hub {
   constructor(url) {
-    this.url = url; this.ports = new Map(); this.source = null; this.id = "";
+    this.url = url; this.ports = new Map(); this.source = null; this.id = ""; this.changing = false;
     this.state = {state: "connecting", since: Date.now()}; this.retry = 0; this.wait = 1000;
     this.replay = new Map(); // topic → from which number on a tab still needs it
     setInterval(() => this.sweep(), 15000);
@@ -40,7 +40,7 @@ export class Hub {
     const awake = [...this.ports.values()].some(p => !p.asleep);
     if (!awake) { this.close(); return; }
     if (!this.source) { if (!this.retry) this.open(topics, key); return; }
-    if ((key !== this.key || this.replay.size) && this.id) this.change(topics, key);
+    if ((key !== this.key || this.replay.size) && this.id) this.change();
   }
 
   /** Topics as the server takes them: services@12 is from 12 on. */
@@ -67,15 +67,22 @@ export class Hub {
     }
   }
 
-  async change(topics, key) {
-    this.key = key;
+  /** Tells the server what is wanted now: one request at a time, for they may overtake each other. */
+  async change() {
+    if (this.changing) return;
+    this.changing = true;
+    const id = this.id;
     try {
-      const answer = await fetch(this.url, {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({id: this.id, topics: this.asked(topics)})});
-      if (!answer.ok) throw new Error(answer.status);
+      for (let topics; this.id === id && ((topics = this.wanted()).join() !== this.key || this.replay.size);) {
+        this.key = topics.join();
+        const answer = await fetch(this.url, {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({id, topics: this.asked(topics)})});
+        if (!answer.ok) throw new Error(answer.status);
+      }
     } catch {
-      this.close();
-      this.sync();
+      if (this.id === id) this.close();
     }
+    this.changing = false;
+    this.sync();
   }
 
   pass(kind, text) {

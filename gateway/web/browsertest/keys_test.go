@@ -3,6 +3,7 @@
 package browsertest
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -95,4 +96,41 @@ func TestTheThemeComesWithThePage(t *testing.T) {
 	if got := eval[string](p, `fetch('/nodes', {headers: {Accept: 'text/html'}}).then(r => r.text()).then(t => /data-theme="(\w+)"/.exec(t)[1])`); got != theme {
 		t.Errorf("the next page comes in %q, want %q", got, theme)
 	}
+}
+
+func TestTheOtherKeysActOnTheList(t *testing.T) {
+	t.Parallel()
+	p := open(t, settledWeb(t)+"/services")
+	height := `document.querySelector('[role=row][data-i]').offsetHeight`
+	before := eval[int](p, height)
+	p.press("d")
+	p.until(height + ` !== ` + strconv.Itoa(before))
+	p.press("j", ".")
+	p.until(`document.activeElement.closest('.inspect')`)
+	p.press(kb.Escape)
+	p.until(`!document.querySelector('.inspect')`)
+	p.press("y")
+	p.says(".toast", "no time range")
+	p.visit(lab.demo.Web + "/nodes")
+	p.press("v")
+	p.until(`document.querySelector('.tiles') && location.search.includes('view=tiles')`)
+	p.press("t")
+	p.until(`document.documentElement.dataset.theme === 'light'`)
+}
+
+func TestTheMenuOfViewsCloses(t *testing.T) {
+	t.Parallel()
+	p := open(t, demoWeb(t)+"/services?q=lab")
+	for range 2 {
+		p.click(".drop summary")
+		p.until(`document.querySelector('.drop').open`)
+		p.press(kb.Escape)
+		p.until(`!document.querySelector('.drop').open && document.activeElement.matches('.drop summary')`)
+	}
+	if p.path() != "/services?q=lab" {
+		t.Errorf("closing it led to %s", p.path())
+	}
+	p.click(".drop summary")
+	p.click(".find input")
+	p.until(`!document.querySelector('.drop').open`)
 }

@@ -44,9 +44,11 @@ func TestWhatIsNotThereIs404WithAWayOn(t *testing.T) {
 func TestAServiceThatIsGoneSaysSo(t *testing.T) {
 	t.Parallel()
 	_, a := node(t)
+	p := open(t, a.Web+"/services/go.micro.srv.victim", allowing("status of 404"))
+	p.says("main h2", "Nothing is here")
+	p.until(isLive)
 	victim := service(t, a, "go.micro.srv.victim")
-	p := open(t, a.Web+"/services/go.micro.srv.victim")
-	p.says("main", "Lab.Sleep")
+	p.says("main", "Lab.Sleep") // by itself, when it comes
 	victim.kill()
 	p.says("main", "down")
 	p.visit(a.Web + "/services/go.micro.srv.victim")

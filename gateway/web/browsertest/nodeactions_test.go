@@ -161,7 +161,7 @@ func TestANodeIsDrainedAndResumed(t *testing.T) {
 	p.button("Drain…")
 	p.until(`document.activeElement.id === 'ask-id'`)
 	p.says("dialog[open]", "It is the only node")
-	p.says("dialog[open]", `Debug.Drain '{"drain":true}'`)
+	p.says("dialog[open]", "drain "+shopName)
 	p.axe("the dialog before draining")
 	p.picture("drain")
 	p.write(short)

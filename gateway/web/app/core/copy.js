@@ -6,6 +6,9 @@ export const quote = s => /^[A-Za-z0-9_./:=@%+,-]+$/.test(s) ? s : "'" + s.repla
 /** The beginning of a command for the broker at url. */
 export const mbus = url => "mbus " + (url && !/\/\/(127\.0\.0\.1|localhost):4222\/?$/.test(url) ? `--url ${quote(url)} ` : "");
 
+/** What a page shows, as JSON from a shell. */
+export const asJSON = (origin, path) => `curl -H 'Accept: application/json' ${quote(origin + path)}`;
+
 /** A call as {mbus, curl, go}. url is where the broker is, origin the dashboard. */
 export function callAs({service, method, request, node, timeout, headers = [], stream, url}, origin) {
   const compact = squeeze(request);
@@ -38,7 +41,7 @@ export const deregisterAs = ({service, id}, url, origin) => ({
 
 /** Telling a node to drain, or to take calls again, as {mbus, curl}. */
 export const drainAs = ({service, id}, drain, url, origin) => ({
-  mbus: callAs({service, method: "Debug.Drain", request: JSON.stringify({drain}), node: id, url}, origin).mbus,
+  mbus: `${mbus(url)}drain ${drain ? "" : "--undo "}${quote(service)} ${quote(id)}`,
   curl: post(origin, "/-/drain", {service, node: id, drain}),
 });
 

@@ -58,10 +58,21 @@ export function push(series, t, values, max) {
   while (series.t.length > max) for (const k of Object.keys(series)) series[k].shift();
 }
 
+/** The part of columns {t, …} from one second to another; to 0: all. */
+export function cut(series, from, to) {
+  if (!to || !series.t) return series;
+  const a = series.t.findIndex(x => x >= from), b = series.t.findLastIndex(x => x <= to) + 1;
+  return Object.fromEntries(Object.entries(series).map(([k, v]) => [k, a < 0 ? [] : v.slice(a, b)]));
+}
+
+/** The shortest of the ranges kept that reaches back to a second. */
+export const reach = (from, now) => ["5m", "15m"].find(r => now - from < parseInt(r) * 60 - 10) ?? "60m";
+
 /** A bounded queue for what comes while the page is paused. Old ones are dropped. */
 export class Held {
   constructor(max) { this.max = max; this.items = []; this.count = 0; }
   add(item) { this.items.push(item); this.count++; if (this.items.length > this.max) this.items.shift(); }
-  get lost() { return this.count > this.items.length; }
+  /** How many of the first ones are gone. */
+  get lost() { return this.count - this.items.length; }
   take() { const all = this.items; this.items = []; this.count = 0; return all; }
 }

@@ -1,16 +1,18 @@
 // Events: the subjects that are known, a tail of one of them, and publishing.
 import {html, view, signal, computed} from "../ui/view.js";
 import {param, params, go, getJSON, postJSON, load as reload} from "../ui/state.js";
-import {stale} from "../ui/live.js";
+import {stale, paused, bus} from "../ui/live.js";
+import {current} from "../ui/grid.js";
 import {Choice, Clock, Empty} from "../ui/bits.js";
 import {Commands} from "../ui/detail.js";
 import {Stored, Faces, turn} from "../ui/stored.js";
 import {hex, pretty} from "../core/json.js";
+import {mbus, quote} from "../core/copy.js";
 import {clock, bytes, count, rate, plural} from "../core/format.js";
 import {tree as subjectTree} from "../core/subjects.js";
 import {wayOf, moment} from "../core/stored.js";
 
-const KEEP = 2000;
+const KEEP = 2000, ALL = ">"; // the server makes of it what it knows, not one subscription to everything
 const data = signal(null), list = signal([]), skipped = signal({last: 0, all: 0}), fresh = signal(0), chosen = signal(null), follow = signal(true);
 const topic = signal(""), body = signal(""), sent = signal(null), listeners = signal(null), closed = signal(new Set());
 let subject = "";
@@ -46,8 +48,9 @@ function ask(wait = 250) {
   const t = topic.value.trim();
   listeners.value = null;
   if (!t) return;
-  asking = setTimeout(() => getJSON("/-/subscribers?topic=" + encodeURIComponent(t)).then(d => { if (d.topic === topic.value.trim()) listeners.value = d; }, () => {}), wait);
+  asking = setTimeout(look, wait);
 }
+function look() { getJSON("/-/subscribers?topic=" + encodeURIComponent(topic.value.trim())).then(d => { if (d.topic === topic.value.trim()) listeners.value = d; }, () => {}); }
 
 async function publish() {
   const t = topic.value.trim();
@@ -55,9 +58,18 @@ async function publish() {
   try { sent.value = {...await postJSON("/-/publish", {topic: t, data: body.value, encoding: "text"}), at: Date.now()}; } catch (e) { sent.value = {ok: false, code: e.code, detail: e.message}; }
 }
 
-const Events = view(() => {
+/** Keeps the numbers of the subjects young. */
+async function refresh() {
+  if (document.hidden || paused.value || stale.value) return;
+  const d = await getJSON("/events?subject=" + encodeURIComponent(subject)).catch(() => null);
+  if (d && d.subject === subject && data.value && !paused.value) data.value = {...data.value, subjects: d.subjects, more: d.more};
+  if (listeners.value) look();
+}
+
+const Events = view((_, self) => {
   const d = data.value;
   if (!d) return null;
+  self.after(() => { const every = setInterval(refresh, 5000); return () => clearInterval(every); }, []);
   return html`<div class=${"events" + (stale.value ? " old" : "")}><${Subjects} d=${d}/><section class="tail" aria-label="Events">${d.subject && stored() ? html`<${Stored} d=${d} chosen=${chosen} keep=${matches}/>` : d.subject ? html`<${Tail} d=${d}/>` : html`<${Empty} title="Which subject?"><p>Choose one on the left, or write one: <code>orders.*</code> is one more token, <code>orders.></code> all below.</p><${Ask}/>${d.note && html`<p class="quiet">${d.note}</p>`}</${Empty}>`}</section>
     <div class="pane"><${Event}/>${stored() && html`<${Commands} commands=${{curl: "curl " + quoted(location.origin + "/events" + location.search)}} title="This page from a shell"/>`}<${Publish}/></div></div>`;
 });
@@ -70,14 +82,14 @@ const Ask = view((_, self) => {
 const Subjects = view(({d}) => {
   const all = d.subjects ?? [];
   return html`<nav class="subjects" aria-label="Subjects"><div class="bar"><h2>Subjects</h2><button type="button" class="linkish" onClick=${() => reload(true)}>Look again</button></div>
-    ${all.length ? html`<ul class="stree">${subjectTree(all).map(n => html`<${Subject} key=${n.path} n=${n} at=${d.subject} depth=${0}/>`)}</ul>` : html`<p class="quiet">No subjects are known yet. Publish one below, or subscribe: <code>mbus subscribe user.created</code></p>`}
+    ${all.length ? html`<ul class="stree"><li><div class="srow"><span class="fold"></span><a href=${"/events?subject=" + encodeURIComponent(ALL)} aria-current=${d.subject === ALL ? "true" : null}>all events</a></div></li>${subjectTree(all).map(n => html`<${Subject} key=${n.path} n=${n} at=${d.subject} depth=${0}/>`)}</ul>` : html`<p class="quiet">No subjects are known yet. Publish one below, or subscribe: <code>${mbus(bus.value?.url)}subscribe user.created</code></p>`}
     ${d.more > 0 && html`<p class="quiet">${count(d.more)} more are not shown.</p>`}${d.hidden && html`<p class="quiet">Not shown: ${d.hidden}.</p>`}</nav>`;
 });
 const Subject = view(({n, at, depth}) => {
   const shut = closed.value.has(n.path), kids = n.kids.length > 0;
   const target = n.self ? n.path : n.path + ".>";
   return html`<li><div class="srow">${kids ? html`<button type="button" class="fold" aria-expanded=${String(!shut)} aria-label=${`${n.path}, ${n.kids.length} below`} onClick=${() => { const c = new Set(closed.value); c[shut ? "delete" : "add"](n.path); closed.value = c; }}>${shut ? "▸" : "▾"}</button>` : html`<span class="fold"></span>`}
-    <a class="mono" href=${"/events?subject=" + encodeURIComponent(target)} aria-current=${at === target ? "true" : null} title=${target}>${n.name}${n.self ? "" : html`<span class="quiet">.></span>`}</a><span class="quiet mono">${n.self?.rate ? rate(n.self.rate) + "/s" : n.self?.subscribers != null ? n.self.subscribers + " sub" : ""}</span></div>
+    <a class="mono" href=${"/events?subject=" + encodeURIComponent(target)} aria-current=${at === target ? "true" : null} title=${target}>${n.name}${n.self ? "" : html`<span class="quiet">.></span>`}</a><span class="quiet mono" title=${n.self?.subscribers ? plural(n.self.subscribers, "subscriber") : null}>${n.self?.rate ? rate(n.self.rate) + "/s" : n.self?.subscribers ? n.self.subscribers + " sub" : ""}</span></div>
     ${kids && !shut && html`<ul>${n.kids.map(k => html`<${Subject} key=${k.path} n=${k} at=${at} depth=${depth + 1}/>`)}</ul>`}</li>`;
 });
 
@@ -94,10 +106,19 @@ const Tail = view(({d}, self) => {
   self.after(() => { if (follow.value && s.el) { s.el.scrollTop = s.el.scrollHeight; s.top.value = s.el.scrollTop; } }, [all, follow.value]);
   const bottom = () => { follow.value = true; fresh.value = 0; };
   const pick = i => { const e = all[Math.max(0, Math.min(all.length - 1, i))]; if (!e) return; chosen.value = e; follow.value = false; const k = all.indexOf(e); const y = k * ROW; if (y < s.el.scrollTop || y > s.el.scrollTop + s.h.value - 2 * ROW) s.el.scrollTop = Math.max(0, y - s.h.value / 2); };
-  return html`<${Faces} d=${d}/><div class="bar"><span class="quiet">${plural(list.value.length, "event")}${list.value.length >= KEEP ? `, older ones left` : ""}</span>${skipped.value.all > 0 && html`<span class="note inline-note">${skipped.value.last ? `${count(skipped.value.last)} skipped/s` : `${count(skipped.value.all)} skipped in all`}</span>`}<span class="grow"></span>
+  s.all = all; s.pick = pick;
+  self.after(() => {
+    const mine = {
+      move: to => { s.pick(to(chosen.value ? s.all.indexOf(chosen.value) : s.all.length)); s.el.focus({preventScroll: true}); },
+      row: () => chosen.value, open: () => {}, page: () => {}, props: () => ({command: e => e.encoding === "text" ? command(e.subject, e.data) : ""}),
+    };
+    current.grid = mine;
+    return () => { if (current.grid === mine) current.grid = null; };
+  }, []);
+  return html`<${Faces} d=${d}/><div class="bar"><b class="mono cut">${d.subject === ALL ? "all events" : d.subject}</b><span class="quiet">${plural(list.value.length, "event")}${list.value.length >= KEEP ? `, older ones left` : ""}</span>${skipped.value.all > 0 && html`<span class="note inline-note">${skipped.value.last ? `${count(skipped.value.last)} skipped/s` : `${count(skipped.value.all)} skipped in all`}</span>`}<span class="grow"></span>
       <button type="button" class="btn small" aria-pressed=${String(follow.value)} onClick=${() => { if (follow.value) follow.value = false; else bottom(); }}>Follow</button><button type="button" class="btn small" onClick=${() => { list.value = []; fresh.value = 0; chosen.value = null; }}>Clear</button></div>
-    ${d.note && html`<p class="hint">${d.note}</p>`}
-    <div class="etail" tabindex="0" role="listbox" aria-label=${`Events on ${d.subject}`} aria-activedescendant=${chosen.value ? "ev-" + chosen.value.n : null} ref=${el => { s.el = el; }} onScroll=${e => { const el = e.currentTarget; s.top.value = el.scrollTop; const low = el.scrollTop + el.clientHeight >= el.scrollHeight - 4; if (!low && follow.value && s.free) follow.value = false; if (low && !follow.value && !chosen.value) bottom(); }}
+    ${d.note && !stale.value && html`<p class="hint">${d.note}</p>`}
+    <div class=${"etail" + (/[*>]/.test(d.subject) ? "" : " one")} tabindex="0" role="listbox" aria-label=${d.subject === ALL ? "All events" : `Events on ${d.subject}`} aria-activedescendant=${chosen.value ? "ev-" + chosen.value.n : null} ref=${el => { s.el = el; }} onScroll=${e => { const el = e.currentTarget; s.top.value = el.scrollTop; const low = el.scrollTop + el.clientHeight >= el.scrollHeight - 4; if (!low && follow.value && s.free) follow.value = false; if (low && !follow.value && !chosen.value) bottom(); }}
         onWheel=${() => { s.free = true; }} onPointerDown=${() => { s.free = true; }} onKeyDown=${e => {
     const i = chosen.value ? all.indexOf(chosen.value) : all.length;
     const next = {ArrowDown: i + 1, ArrowUp: i - 1, Home: 0, End: all.length - 1, PageDown: i + 12, PageUp: i - 12}[e.key];
@@ -105,8 +126,8 @@ const Tail = view(({d}, self) => {
     e.preventDefault(); e.stopPropagation();
     if (e.key === "End") { chosen.value = null; bottom(); } else pick(next);
   }}>
-      <div class="ebody" role="presentation" style=${{height: all.length * ROW + "px"}}>${all.slice(from, to).map((e, i) => html`<div key=${e.n} id=${"ev-" + e.n} role="option" aria-selected=${String(e === chosen.value)} class="erow" style=${{top: (from + i) * ROW + "px"}} onClick=${() => { chosen.value = e; follow.value = false; }}><span class="mono quiet">${clock(e.at)}<span class="wide-only">${clock(e.at, true).slice(8)}</span></span><span class="mono cut es">${e.subject}</span><span class="mono quiet num">${bytes(e.size)}</span><span class="mono cut ed">${e.encoding === "text" ? e.data.slice(0, 300) : "binary"}</span></div>`)}</div></div>
-    ${!all.length && html`<p class="quiet hint">${list.value.length ? `None of ${list.value.length} matches “${param("q")}”.` : "Listening. Nothing has come yet."}</p>`}
+      <div class="ebody" role="presentation" style=${{height: all.length * ROW + "px"}}>${all.slice(from, to).map((e, i) => html`<div key=${e.n} id=${"ev-" + e.n} role="option" aria-selected=${String(e === chosen.value)} class="erow" style=${{top: (from + i) * ROW + "px"}} onClick=${() => { chosen.value = e; follow.value = false; }}><span class="mono quiet">${clock(e.at)}<span class="fine">${clock(e.at, true).slice(8)}</span></span><span class="mono cut es">${e.subject}</span><span class="mono quiet num">${bytes(e.size)}</span><span class="mono cut ed">${e.encoding === "text" ? e.data.slice(0, 300) : "binary"}</span></div>`)}</div></div>
+    ${!all.length && html`<p class="quiet hint">${list.value.length ? `None of ${list.value.length} matches “${param("q")}”.` : stale.value ? "Not listening: the connection is lost." : "Listening. Nothing has come yet."}</p>`}
     ${fresh.value > 0 && html`<button type="button" class="btn newer" onClick=${() => { chosen.value = null; bottom(); }}>${count(fresh.value)} new ↓</button>`}`;
 });
 
@@ -123,16 +144,18 @@ const Event = view((_, self) => {
     ${Object.keys(e.headers ?? {}).length > 0 && html`<details><summary>Headers (${Object.keys(e.headers).length})</summary><pre tabindex="0">${Object.entries(e.headers).map(([k, v]) => `${k}: ${[].concat(v).join(", ")}`).join("\n")}</pre></details>`}</section>`;
 });
 
-const quoted = s => /^[A-Za-z0-9_./:=@%+,-]+$/.test(s) ? s : "'" + s.replaceAll("'", "'\\''") + "'";
+const command = (topic, text) => `${mbus(bus.value?.url)}publish ${quote(topic)} ${quote(text)}`;
+/** Who gets what is published, besides the tails of this dashboard. */
+const receivers = n => !n ? "" : !n.known ? "who subscribes is not known" : n.subscribers ? `${plural(n.subscribers, "subscriber")} will receive it` : n.here ? "only this dashboard will receive it" : "nobody will receive it";
 const Publish = view(() => {
   const n = listeners.value, r = sent.value;
   return html`<form class="publish" aria-label="Publish" onSubmit=${e => { e.preventDefault(); publish(); }} onKeyDown=${e => { if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) { e.preventDefault(); publish(); } }}>
-    <h2>Publish</h2><label class="lab" for="p-topic"><span class="lab-t">Topic</span><span class="quiet">${n ? n.known ? `${plural(n.subscribers, "subscriber")} will receive it` : "who subscribes is not known" : ""}</span></label>
+    <h2>Publish</h2><label class="lab" for="p-topic"><span class="lab-t">Topic</span><span class="quiet">${receivers(n)}</span></label>
     <input id="p-topic" class="field mono" autocomplete="off" spellcheck="false" placeholder="user.created" value=${topic.value} onInput=${e => { topic.value = e.target.value; ask(); }}/>
     <label class="lab" for="p-body"><span class="lab-t">Data</span><span class="quiet">sent byte for byte</span></label><textarea id="p-body" rows="4" spellcheck="false" value=${body.value} onInput=${e => { body.value = e.target.value; }}></textarea>
     <div class="row"><button class="btn pri" data-test="publish">Publish event</button><span class="quiet"><kbd>Ctrl</kbd> <kbd>Enter</kbd></span></div>
     <div role="status" aria-live="polite">${r && (r.ok ? html`<p class="okn">Published ${bytes(r.bytes)} to <code>${r.topic}</code> at ${clock(r.at)}.</p>` : html`<p class="badn">Not published. ${r.code ? html`<code>${r.code}</code> ` : ""}${r.detail}</p>`)}</div>
-    ${topic.value.trim() && html`<${Commands} commands=${{mbus: `mbus publish ${quoted(topic.value.trim())} ${quoted(body.value || "")}`.trim(), curl: `curl -H 'Content-Type: application/json' ${location.origin}/-/publish -d ${quoted(JSON.stringify({topic: topic.value.trim(), data: body.value}))}`, go: `err := pubsub.Publish(ctx, conn, ${JSON.stringify(topic.value.trim())}, json.RawMessage(${JSON.stringify(body.value || "{}")}))`}} title="Same event from a shell"/>`}</form>`;
+    ${topic.value.trim() && html`<${Commands} commands=${{mbus: command(topic.value.trim(), body.value), curl: `curl -H 'Content-Type: application/json' ${location.origin}/-/publish -d ${quote(JSON.stringify({topic: topic.value.trim(), data: body.value}))}`, go: `err := pubsub.Publish(ctx, conn, ${JSON.stringify(topic.value.trim())}, []byte(${JSON.stringify(body.value)}))`}} title="Same event from a shell"/>`}</form>`;
 });
 
 export default {

@@ -1,7 +1,7 @@
 // One node: what it says of itself.
 import {html, view, signal} from "../ui/view.js";
 import {here, load as reload, now} from "../ui/state.js";
-import {stale, bus} from "../ui/live.js";
+import {stale, bus, paused} from "../ui/live.js";
 import {Health, Figure, Age} from "../ui/bits.js";
 import {Commands, Pairs, JSONTree} from "../ui/detail.js";
 import {Actions, actionCommands} from "../ui/nodeactions.js";
@@ -13,8 +13,12 @@ const data = signal(null);
 function load(d) { data.value = d; if (d?.bus) bus.value = d.bus; }
 function on(kind, d) { if (kind === "node" && data.value) data.value = {...data.value, node: {...data.value.node, ...d.node}}; }
 
-const Node = view(() => {
+const Node = view((_, self) => {
   const d = data.value, n = d?.node;
+  self.after(() => { // the stream brings the node, not its endpoints
+    const every = setInterval(() => { if (!document.hidden && !paused.value && !stale.value) reload(true); }, 5000);
+    return () => clearInterval(every);
+  }, []);
   if (!n) return html`<div class="page"><p class="quiet">Loading</p></div>`;
   return html`<div class=${"page" + (stale.value ? " old" : "")}><header class="head"><div class="head-l"><${Health} h=${n.state}/><h2 class="mono">${n.id}</h2>${n.version && html`<span class="tag">${n.version}</span>`}</div>
     <div class="row"><a class="btn" href=${serviceURL(n.service)}>${n.service}</a><button type="button" class="btn" onClick=${() => reload()}>Ask it again</button><${Actions} node=${n} small=${false}/></div>

@@ -17,6 +17,7 @@ import {callAs, secret} from "../core/copy.js";
 import {queryURL} from "../core/routes.js";
 import {clock, ms, kindOf, kindText} from "../core/format.js";
 
+const TIMES = [500, 1000, 5000, 15000, 30000], USUAL = 5000; // ms
 const data = signal(null), text = signal("{}"), node = signal(""), timeout = signal(5000);
 const headers = signal([]), answer = signal(null), busy = signal(null), services = signal([]), repeat = signal(1), runs = signal(null), compared = signal(null);
 let shown = "", saving = 0;
@@ -29,6 +30,8 @@ function load(d) {
   else if (key !== shown) text.value = d.request || pretty(d.endpoint?.example ?? (d.endpoint?.request ? example(d.endpoint.request) : {}));
   if (key !== shown) { answer.value = null; runs.value = null; compared.value = null; }
   node.value = new URLSearchParams(location.search).get("node") ?? d.node ?? "";
+  const ms = Number(new URLSearchParams(location.search).get("timeout"));
+  timeout.value = TIMES.includes(ms) ? ms : USUAL;
   shown = key;
   index().then(v => { services.value = v; }, () => {});
 }
@@ -103,7 +106,7 @@ const Query = view((_, self) => {
       <${Picker} id="q-service" label="Service" value=${d.service} options=${known} placeholder="Which service?" free=${true} onPick=${v => go(queryURL(v))}/>
       <${Picker} id="q-method" label="Endpoint" value=${d.method} options=${methods} placeholder=${d.service ? "Which endpoint?" : "Choose a service first"} free=${true} onPick=${v => go(queryURL(d.service, v))}/>
       <div><label class="lab" for="q-node"><span class="lab-t">Node</span></label><select id="q-node" value=${node.value} onChange=${ev => { node.value = ev.target.value; setParams({node: ev.target.value}); }}><option value="">any</option>${(d.nodes ?? []).map(n => html`<option key=${n.id} value=${n.id}>${n.id.slice(-10)} ${n.version}${n.state !== "ok" ? " (" + n.state + ")" : ""}</option>`)}${node.value && !(d.nodes ?? []).some(n => n.id === node.value) && html`<option value=${node.value}>${node.value}</option>`}</select></div>
-      ${!stream && html`<div><label class="lab" for="q-timeout"><span class="lab-t">Timeout</span></label><select id="q-timeout" value=${String(timeout.value)} onChange=${ev => { timeout.value = Number(ev.target.value); }}>${[500, 1000, 5000, 15000, 30000].map(t => html`<option key=${t} value=${String(t)}>${t < 1000 ? t + " ms" : t / 1000 + " s"}</option>`)}</select></div>`}</div>
+      ${!stream && html`<div><label class="lab" for="q-timeout"><span class="lab-t">Timeout</span></label><select id="q-timeout" value=${String(timeout.value)} onChange=${ev => { timeout.value = Number(ev.target.value); setParams({timeout: timeout.value === USUAL ? "" : ev.target.value}); }}>${TIMES.map(t => html`<option key=${t} value=${String(t)}>${t < 1000 ? t + " ms" : t / 1000 + " s"}</option>`)}</select></div>`}</div>
     ${near.length > 0 && (missing || !methods.length) && html`<p class="note">${methods.length ? `${d.service} has no endpoint ${d.method}.` : near.length < d.near.length ? `${d.service} is gone.` : `No service is called ${d.service}.`} Close by: ${near.map((n, i) => html`${i ? ", " : ""}<a key=${n} href=${methods.length ? queryURL(d.service, n) : queryURL(n)}>${n}</a>`)}</p>`}
     ${!d.service ? html`<${Empty} title="Which service?"><p>Choose one above, or press <kbd>Ctrl</kbd> <kbd>K</kbd> and type a few letters of an endpoint.</p></${Empty}>`
     : !d.method ? html`<${Empty} title="Which endpoint?"><ul class="plain-list">${methods.map(m => html`<li key=${m.text}><a class="mono" href=${queryURL(d.service, m.text)}>${m.text}</a><span class="quiet">${m.note}</span></li>`)}</ul>${!methods.length && html`<p>${d.service} offers nothing that is known. Type the name of an endpoint above to call it all the same.</p>`}</${Empty}>`
@@ -144,7 +147,7 @@ const History = view(() => {
   const all = prefs.calls.value, c = compared.value, current = answer.value;
   return html`<section class="hist" aria-label="History"><div class="bar"><h2>History</h2><label class="check"><input type="checkbox" checked=${prefs.history.value} onChange=${e => { prefs.history.value = e.target.checked; if (!e.target.checked) prefs.calls.value = []; }}/> Keep it in this browser</label>${all.length > 0 && html`<button type="button" class="linkish" onClick=${() => { prefs.calls.value = []; }}>Clear</button>`}</div>
     ${!all.length ? html`<p class="quiet">Calls made here are listed, to send again or to compare.</p>` : html`<ul>${all.slice(0, 100).map(h => html`<li key=${h.at}><span class="quiet mono">${clock(h.at)}</span><span class=${"mono code-n " + (h.ok ? "okn" : "badn")}>${h.ok ? h.status || "ok" : h.status || "fail"}</span><span class="mono cut"><b>${h.method}</b> <span class="quiet">${h.service}</span> ${h.request.replace(/\s+/g, " ").slice(0, 160)}</span><span class="quiet mono num">${ms(h.ms)} ms</span>
-      <span class="acts"><button type="button" class="linkish" onClick=${() => replay(h)}>Replay<span class="vh"> ${h.method} of ${clock(h.at)}</span></button>${current?.ok && h.ok && h.method === data.value.method && h.answer !== (current.text ?? pretty(current.body)) && html`<button type="button" class="linkish" onClick=${() => { compared.value = h; }}>Diff<span class="vh"> with ${clock(h.at)}</span></button>`}</span></li>`)}</ul>`}
+      <span class="acts"><button type="button" class="linkish" onClick=${() => replay(h)}>Replay<span class="vh"> ${h.method} of ${clock(h.at)}</span></button>${current?.ok && h.ok && h.service === data.value.service && h.method === data.value.method && h.answer !== (current.text ?? pretty(current.body)) && html`<button type="button" class="linkish" onClick=${() => { compared.value = h; }}>Diff<span class="vh"> with ${clock(h.at)}</span></button>`}</span></li>`)}</ul>`}
     ${c && current?.ok && html`<div class="lab"><span class="lab-t">Response of ${clock(c.at)} beside this one</span><button type="button" class="linkish" onClick=${() => { compared.value = null; }}>Close</button></div><pre class="diff" tabindex="0">${diff(c.answer, current.text ?? pretty(current.body) ?? "").map(([k, l], i) => html`<span key=${i} class=${k === "+" ? "add" : k === "-" ? "del" : ""}>${k} ${l}\n</span>`)}</pre>`}</section>`;
 });
 

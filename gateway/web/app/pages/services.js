@@ -1,7 +1,7 @@
 // The page Services: totals, the chart, the grid and the inspector.
 import {html, view, signal, computed, later} from "../ui/view.js";
 import {param, params, setParams, go, prefs, copy, dressed} from "../ui/state.js";
-import {stale} from "../ui/live.js";
+import {stale, bus} from "../ui/live.js";
 import {rows, tick, shape, totals, series, take, complete} from "../ui/services.js";
 import {Grid} from "../ui/grid.js";
 import {Sketch} from "../ui/sketch.js";
@@ -24,55 +24,53 @@ const columns = [
   {key: "spark", title: "Last 40 s", width: "116px", min: 820, fixed: true, cell: r => html`<${Spark} values=${r.spark}/>`},
 ];
 
-let order = []; // what the grid shows, held while the pointer is over it
-const hold = signal(false);
+/** A row where there is no room for columns. */
+const card = r => [html`<a href=${serviceURL(r.name)} tabindex="-1"><${Name} n=${r.name}/></a><${Health} h=${r.health}/>`, html`<span>${numbers(r)}</span>`];
+const numbers = r => [plural(r.instances ?? 0, "node"), r.rps == null ? "" : `${rate(r.rps)} req/s`, r.p99_ms == null ? "" : `p99 ${ms(r.p99_ms)} ms`, r.error_percent ? `${percent(r.error_percent)} % errors` : ""].filter(Boolean).join(" · ");
 
 const list = computed(() => {
   shape.value;
   const numeric = /[<>=]|(rps|p50|p99|err|errors|inflight):/.test(param("q"));
   const key = param("sort") || "health", moving = ["rps", "p99_ms", "error_percent"].includes(key);
-  if (numeric || (moving && !hold.value)) tick.value;
+  if (numeric || moving) tick.value;
   const f = compile(param("q"), serviceFields, serviceWords);
   const dir = param("dir") === "desc" ? -1 : 1;
-  const all = [...rows.values()].filter(f.test);
-  if (hold.value && order.length) {
-    const at = new Map(order.map((r, i) => [r.id, i]));
-    if (all.every(r => at.has(r.id))) return all.sort((a, b) => at.get(a.id) - at.get(b.id));
-  }
-  order = sorted(all, key, dir);
-  return order;
+  return sorted([...rows.values()].filter(f.test), key, dir);
 });
 
-/** Rows folded by prefix or version, each group with its sums. */
+/** Rows folded by prefix or version, each group with its sums, and the p99 and errors of its worst. */
 function grouped(all, by) {
   const groups = new Map();
   for (const r of all) {
     const key = by === "version" ? versionsText(r.versions) : r.name.includes(".") ? r.name.slice(0, r.name.lastIndexOf(".")) : r.name;
     let g = groups.get(key);
-    if (!g) groups.set(key, g = {id: "g:" + key, group: key, name: key, count: 0, health: "ok", instances: 0, rps: null, p99_ms: null, errors: 0, spark: [], rows: []});
+    if (!g) groups.set(key, g = {id: "g:" + key, group: key, name: key, count: 0, health: "ok", instances: 0, rps: null, p99_ms: null, error_percent: null, spark: [], rows: []});
     g.count++; g.rows.push(r); g.instances += r.instances ?? 0;
     if (rank(r.health) < rank(g.health)) g.health = r.health;
-    if (r.rps != null) { g.rps = (g.rps ?? 0) + r.rps; g.errors += r.errors_per_s ?? 0; }
-    if (r.p99_ms != null) g.p99_ms = Math.max(g.p99_ms ?? 0, r.p99_ms);
+    if (r.rps != null) g.rps = (g.rps ?? 0) + r.rps;
+    for (const k of ["p99_ms", "error_percent"]) if (r[k] != null) g[k] = Math.max(g[k] ?? 0, r[k]);
     r.spark?.forEach((v, i) => { const j = i + 40 - r.spark.length; if (v != null) g.spark[j] = (g.spark[j] ?? 0) + v; });
   }
-  for (const g of groups.values()) g.error_percent = g.rps ? Math.min(100, g.errors / g.rps * 100) : g.rps === 0 ? 0 : null;
   return [...groups.values()].sort((a, b) => rank(a.health) - rank(b.health) || (a.name < b.name ? -1 : 1));
 }
 const groupColumns = columns.map(c => c.key === "name"
   ? {...c, title: "Group", cell: r => html`<span class="n" title=${r.name}><b>${r.name}</b></span>`}
   : c.key === "version" ? {...c, title: "Services", num: true, cell: r => count(r.count)} : c);
 
+const groupCard = r => [html`<span class="n cut" title=${r.name}>${r.name}</span><${Health} h=${r.health}/>`, html`<span>${plural(r.count, "service")} · ${numbers(r)}</span>`];
+
 const Totals = view(() => {
   tick.value;
   const t = totals.value;
-  return html`<div class=${"sum" + (stale.value ? " old" : "")}><dl class="figs"><${Figure} name="Requests" value=${rate(t?.rps)} unit="/s"/><${Figure} name="Worst p99" value=${ms(t?.p99_ms)} unit=${t?.p99_ms == null ? "" : " ms"}/>
+  return html`<div class=${"sum" + (stale.value ? " old" : "")}><dl class="figs"><${Figure} name="Requests" value=${rate(t?.rps)} unit="/s"/><${Figure} name="p99" value=${ms(t?.p99_ms)} unit=${t?.p99_ms == null ? "" : " ms"}/>
     <${Figure} name="Down" value=${count(t?.down)} kind=${t?.down ? "down" : ""}/><${Figure} name="Degraded" value=${count(t?.degraded)} kind=${t?.degraded ? "degraded" : ""}/></dl>
-    <${Sketch} label="Traffic" t=${series.t} tick=${tick.value} span=${180} lines=${[{name: "req/s", values: series.rps, unit: "", color: "--c1", format: rate}, {name: "worst p99", values: series.p99_ms, unit: " ms", color: "--c2", dash: true, format: ms}]}/></div>`;
+    <${Sketch} label="Traffic" t=${series.t} tick=${tick.value} span=${180} lines=${[{name: "req/s", values: series.rps, unit: "", color: "--c1", format: rate}, {name: "p99", values: series.p99_ms, unit: " ms", color: "--c2", dash: true, format: ms}]}/></div>`;
 });
 
 /** The parts of a node, which are there before anybody else is. */
 const OWN = new Set(["mbus", "go.micro.api", "go.micro.sidecar", "go.micro.web"]);
+
+const command = async r => (await import("../core/copy.js")).mbus(bus.value?.url) + "get service " + r.name; // the first look does without it
 
 const closeInspector = () => setParams({sel: ""});
 
@@ -88,13 +86,13 @@ const Services = view(() => {
   const sortBy = param("sort") || "health";
   return html`${first ? html`<${FirstRun}/>` : html`<${Totals}/>`}
   <div class=${"split" + (chosen ? " chosen" : "")}>
-    <section class="left" aria-label="Services"><div class="bar"><span class="quiet">${first ? "The node itself: " : ""}${all.length === rows.size ? plural(rows.size, "service") : `${count(all.length)} of ${plural(rows.size, "service")}`}${complete.value ? "" : ` of ${count(t?.services)}, the others come`}</span>
+    <section class="left" aria-label="Services"><div class="bar"><span class="quiet">${first ? "The node itself: " : ""}${all.length === rows.size ? plural(rows.size, "service") : `${count(all.length)} of ${plural(rows.size, "service")}`}${complete.value ? "" : ` of ${count(t?.services)}, the others come`}${groupsShown ? "; p99 and errors are those of the worst of a group" : ""}</span>
       <${Views}/><${Choice} label="Group" value=${group} options=${[["", "All"], ["prefix", "By prefix"], ["version", "By version"]]} on=${v => setParams({group: v})}/></div>
     ${groupsShown
-    ? html`<${Grid} key="g" label="Groups of services" rows=${groupsShown} columns=${groupColumns} id=${r => r.id} sel="" tick=${tick.value} stale=${stale.value > 0} onSelect=${r => setParams({group: "", q: (group === "version" ? `ver:${r.rows[0].versions?.[0]?.version ?? ""}` : `name:${r.name}.`) + (param("q") ? " " + param("q") : "")}, true)} empty=${html`<${None}/>`}/>`
+    ? html`<${Grid} key="g" label="Groups of services" rows=${groupsShown} columns=${groupColumns} card=${groupCard} id=${r => r.id} sel="" tick=${tick.value} stale=${stale.value > 0} onSelect=${r => setParams({group: "", q: (group === "version" ? `ver:${r.rows[0].versions?.[0]?.version ?? ""}` : `name:${r.name}.`) + (param("q") ? " " + param("q") : "")}, true)} empty=${html`<${None}/>`}/>`
     : html`<${Grid} key="a" label="Services" rows=${all} columns=${columns} id=${r => r.name} sel=${sel} tick=${tick.value} stale=${stale.value > 0}
-        sort=${sortBy} dir=${param("dir") === "desc" ? -1 : 1} onSort=${onSort} onHold=${v => { hold.value = v; }}
-        onSelect=${r => setParams({sel: r.name})} onOpen=${r => go(serviceURL(r.name))} command=${r => `mbus get service ${r.name}`} empty=${html`<${None}/>`}/>`}
+        sort=${sortBy} dir=${param("dir") === "desc" ? -1 : 1} onSort=${onSort}
+        onSelect=${r => setParams({sel: r.name})} onOpen=${r => go(serviceURL(r.name))} card=${card} command=${command} empty=${html`<${None}/>`}/>`}
     </section>
     ${chosen ? html`<${Inspector} name=${chosen.name} row=${chosen} tick=${tick.value} onClose=${only && !sel ? null : closeInspector}/>`
     : null}</div>`;
@@ -106,7 +104,13 @@ const None = view(() => html`<div class="empty"><b>No service matches “${param
 const Views = view((_, self) => {
   const s = self.local(() => ({open: signal(false), name: signal("")}));
   const here = params.value.toString(), all = prefs.views.value;
-  return html`<details class="drop" open=${s.open.value} onToggle=${e => { s.open.value = e.currentTarget.open; }}><summary class="btn small">Views${all.length ? ` ${all.length}` : ""}</summary><div class="dropbox">
+  self.after(() => { // as any menu, it closes when one goes on elsewhere, and by Esc
+    const away = e => { if (s.el.open && !s.el.contains(e.target)) s.el.open = false; };
+    const esc = e => { if (s.el.open && e.key === "Escape") { e.stopImmediatePropagation(); s.el.open = false; s.el.firstElementChild.focus(); } };
+    addEventListener("pointerdown", away); addEventListener("keydown", esc, true);
+    return () => { removeEventListener("pointerdown", away); removeEventListener("keydown", esc, true); };
+  }, []);
+  return html`<details class="drop" ref=${el => { s.el = el; }} open=${s.open.value} onToggle=${e => { s.open.value = e.currentTarget.open; }}><summary class="btn small">Views${all.length ? ` ${all.length}` : ""}</summary><div class="dropbox">
     ${all.length === 0 && html`<p class="quiet">A view is this page with its filter, order and selection, under a name.</p>`}
     <ul>${all.map(v => html`<li key=${v.name}><a href=${"/services" + (v.at ? "?" + v.at : "")}>${v.name}</a><button type="button" class="linkish" onClick=${() => { prefs.views.value = all.filter(x => x !== v); }}>Remove<span class="vh"> ${v.name}</span></button></li>`)}</ul>
     <form class="row" onSubmit=${e => { e.preventDefault(); const name = s.name.value.trim(); if (name) prefs.views.value = [...all.filter(v => v.name !== name), {name, at: here}].slice(-30); s.name.value = ""; }}><input class="field" aria-label="Name of the view" placeholder="Name" value=${s.name.value} onInput=${e => { s.name.value = e.target.value; }}/><button class="btn small">Save</button></form>

@@ -1,17 +1,16 @@
 // Rates and latencies of the last hour, of all and of the busiest.
 import {html, view, signal} from "../ui/view.js";
-import {page, param, setParams, go} from "../ui/state.js";
+import {param, setParams} from "../ui/state.js";
 import {stale} from "../ui/live.js";
-import {Chart} from "../ui/chart.js";
-import {Choice, Figure, Name} from "../ui/bits.js";
-import {push} from "../core/live.js";
+import {Chart, Ranges, absolute, reachBack} from "../ui/chart.js";
+import {Figure, Name} from "../ui/bits.js";
+import {push, cut} from "../core/live.js";
 import {rate, ms, count, bytes, span, clock} from "../core/format.js";
 import {serviceURL} from "../core/routes.js";
 
 const data = signal(null), tick = signal(0);
-const zoom = signal(null); // [from, to] in seconds, of the address
 
-function load(d) { data.value = d; tick.value++; }
+function load(d) { data.value = d; tick.value++; reachBack(d.t); }
 function on(kind, d) {
   const now = data.value;
   if (kind !== "stats" || !now || param("to")) return;
@@ -23,20 +22,10 @@ function on(kind, d) {
   tick.value++;
 }
 
-const RANGES = [["5m", "5 min"], ["15m", "15 min"], ["60m", "60 min"]];
-
-/** The part of a chart's data that the address asks for. */
-function cut(t, values) {
-  const from = Number(param("from")), to = Number(param("to"));
-  if (!to) return [t, values];
-  const a = t.findIndex(x => x >= from), b = t.findLastIndex(x => x <= to) + 1;
-  return a < 0 ? [[], values.map(() => [])] : [t.slice(a, b), values.map(v => v.slice(a, b))];
-}
-
 const Lines = view(({label, t, lines, height}) => {
   tick.value;
-  const [x, values] = cut(t, lines.map(l => l.values ?? []));
-  return html`<${Chart} label=${label} t=${x} tick=${tick.value} height=${height ?? 130} group="stats" span=${param("to") ? Number(param("to")) - Number(param("from")) : Math.min(60, data.value.range_s)} marks=${data.value.marks} lines=${lines.map((l, i) => ({...l, values: values[i]}))}
+  const [from, to] = absolute(), part = cut({t, ...lines.map(l => l.values ?? [])}, from, to), x = part.t;
+  return html`<${Chart} label=${label} t=${x} tick=${tick.value} height=${height ?? 130} group="stats" span=${to ? to - from : Math.min(60, data.value.range_s)} marks=${data.value.marks} lines=${lines.map((l, i) => ({...l, values: part[i]}))}
     onZoom=${(from, to) => setParams({from: String(Math.floor(from)), to: String(Math.ceil(to))}, true)}/>`;
 });
 
@@ -46,12 +35,11 @@ const Stats = view(() => {
   tick.value;
   const d = data.value;
   if (!d) return null;
-  const x = d.total ?? {}, range = param("range") || "15m", p = d.process ?? {};
+  const x = d.total ?? {}, p = d.process ?? {};
   const top = d.services ?? [];
-  return html`<div class=${"page" + (stale.value ? " old" : "")}><div class="bar"><${Choice} label="Time range" value=${param("to") ? "" : range} options=${RANGES} on=${v => { setParams({range: v === "15m" ? "" : v, from: "", to: ""}, true); go(location.pathname + location.search); }}/>
-      ${param("to") && html`<span class="mono quiet">${clock(Number(param("from")) * 1000)} – ${clock(Number(param("to")) * 1000)}</span><button type="button" class="btn small" onClick=${() => setParams({from: "", to: ""}, true)}>Whole range</button>`}
+  return html`<div class=${"page" + (stale.value ? " old" : "")}><div class="bar"><${Ranges}/>
       <span class="grow"></span><span class="quiet wide-only">drag over a chart to zoom</span></div>
-    <div class="charts"><${Lines} label="Requests" t=${d.t} lines=${[line("req/s", x.rps, "--c1", rate)]}/>
+    <div class="charts four"><${Lines} label="Requests" t=${d.t} lines=${[line("req/s", x.rps, "--c1", rate)]}/>
       <${Lines} label="Latency" t=${d.t} lines=${[line("p50", x.p50_ms, "--c1", ms, " ms"), line("p99", x.p99_ms, "--c2", ms, " ms", true)]}/>
       <${Lines} label="Errors" t=${d.t} lines=${[line("errors/s", x.errors_per_s, "--bad", rate)]}/>
       <${Lines} label="In flight" t=${d.t} lines=${[line("in flight", x.in_flight, "--c1", count)]}/></div>

@@ -32,7 +32,7 @@ const Terminal = view((_, self) => {
       ${!lines.value.length && html`<div class="tintro"><p>These words work here as they do after <code>mbus</code>:</p><dl>${known.map(w => html`<div key=${w.word}><dt><code>${w.usage || w.word}</code></dt><dd>${w.help}</dd></div>`)}</dl></div>`}
       ${lines.value.map((l, i) => html`<pre key=${i} class=${l.kind}>${l.kind === "in" ? "mbus> " : ""}${l.text}</pre>`)}</div>
     <form class="tin" onSubmit=${e => { e.preventDefault(); const v = s.v.value.trim(); if (!v || busy.value) return; s.v.value = ""; s.at = -1; run(v); }}><label for="t-line" class="mono">mbus></label>
-      <input id="t-line" class="mono" autocomplete="off" autocapitalize="off" spellcheck="false" value=${s.v.value} ref=${el => { s.input = el; }} list="t-words" placeholder="list services" onInput=${e => { s.v.value = e.target.value; }} onKeyDown=${e => {
+      <input id="t-line" class="mono" autocomplete="off" autocapitalize="off" spellcheck="false" value=${s.v.value} ref=${el => { s.input = el; }} placeholder="list services" onInput=${e => { s.v.value = e.target.value; }} onKeyDown=${e => {
     const past = prefs.words.value;
     if ((e.key !== "ArrowUp" && e.key !== "ArrowDown") || !past.length) return;
     e.preventDefault();

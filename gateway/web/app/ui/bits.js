@@ -35,7 +35,7 @@ export const Failed = ({error, retry, what = "This page could not be loaded."}) 
 export const Tabs = ({tabs, label}) => html`<nav class="tabs" aria-label=${label}>${tabs.map(t => html`<a key=${t.href} href=${t.href} aria-current=${t.on ? "page" : null}>${t.text}${t.count != null && html`<span>${t.count}</span>`}</a>`)}</nav>`;
 
 /** A figure with its name. */
-export const Figure = ({name, value, unit, kind, title, children}) => html`<div class=${"fig " + (kind ?? "")} title=${title}><dt>${name}</dt><dd>${value}${unit && html`<small>${unit}</small>`}${children}</dd></div>`;
+export const Figure = ({name, value, unit, kind, title, children}) => html`<div class=${"fig " + (kind ?? "")} title=${title}><dt>${name}</dt><dd>${value}${unit && value !== none && html`<small>${unit}</small>`}${children}</dd></div>`;
 
 export const Age = view(({at, suffix = " ago"}) => html`<time title=${at ? new Date(at).toLocaleString() : ""}>${at ? span(now.value - at) + suffix : none}</time>`);
 export const Clock = ({at, fine}) => html`<time title=${at ? new Date(at).toISOString() : ""}>${clock(at, fine)}</time>`;

@@ -1,8 +1,10 @@
 // Charts by uPlot, which is fetched when the first one is shown. Each has a
 // sentence for who does not see it, the numbers as a table, and direct labels.
 import {html, view, signal} from "./view.js";
-import {asset, palette, theme} from "./state.js";
+import {asset, palette, theme, param, setParams, load} from "./state.js";
 import {script} from "./live.js";
+import {Choice} from "./bits.js";
+import {reach} from "../core/live.js";
 import {clock} from "../core/format.js";
 
 let coming = null;
@@ -18,6 +20,22 @@ function uplot() {
     document.head.append(css, js);
   });
 }
+
+/** The range of the address: [from, to] in seconds, to 0 where it ends now. */
+export const absolute = () => param("to") ? [Number(param("from")), Number(param("to"))] : [0, 0];
+
+/** Fetches more where an absolute range begins before what is there. */
+export function reachBack(t) {
+  const [from, to] = absolute(), wide = to ? reach(from, Date.now() / 1000) : "";
+  if (to && (t[0] ?? Infinity) > from + 10 && wide !== (param("range") || "15m")) { setParams({range: wide}); load(true); }
+}
+
+/** The choice of a time range, and the way back from an absolute one. */
+export const Ranges = view(() => {
+  const [from, to] = absolute();
+  const choose = v => { setParams({range: v === "15m" ? "" : v, from: "", to: ""}, true); load(true); };
+  return html`<${Choice} label="Time range" value=${to ? "" : param("range") || "15m"} options=${[["5m", "5 min"], ["15m", "15 min"], ["60m", "60 min"]]} on=${choose}/>${to > 0 && html`<span class="mono quiet">${clock(from * 1000)} – ${clock(to * 1000)}</span><button type="button" class="btn small" onClick=${() => { setParams({from: "", to: ""}, true); load(true); }}>Whole range</button>`}`;
+});
 
 const color = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -46,7 +64,7 @@ export const Chart = view((props, self) => {
   const n = t.length - 1, i = s.cursor.value ?? n;
   const known = lines.map(l => l.values.findLast(v => v != null));
   const sentence = n < 0 || known.every(v => v == null) ? `${label}: no data yet` : `${label}, last ${Math.round(t[n] - t[0])} seconds: ` + lines.map((l, j) => known[j] == null ? `${l.name} unknown` : `${l.name} ${l.format(known[j])}${l.unit}`).join(", ");
-  return html`<figure class="chart"><figcaption><span class="legend">${lines.map((l, j) => html`<span key=${l.name}><i style=${{borderTopColor: `var(${l.color})`, borderTopStyle: l.dash ? "dashed" : "solid"}}></i>${l.name} <b>${l.format(i === n ? known[j] : l.values[i])}</b>${l.unit}</span>`)}</span>
+  return html`<figure class="chart"><figcaption><span class="legend">${lines.map((l, j) => html`<span key=${l.name}><i style=${{borderTopColor: `var(${l.color})`, borderTopStyle: l.dash ? "dashed" : "solid"}}></i>${l.name} <b>${l.format(i === n ? known[j] : l.values[i])}</b>${(i === n ? known[j] : l.values[i]) == null ? "" : l.unit}</span>`)}</span>
       ${s.cursor.value != null && html`<span class="quiet">${clock(t[i] * 1000)}</span>`}
       <button type="button" class="linkish" aria-pressed=${String(s.table.value)} onClick=${() => { s.table.value = !s.table.value; }}>${s.table.value ? "Hide table" : "Table"}<span class="vh"> of ${label}</span></button></figcaption>
     <div class="plot" role="img" aria-label=${sentence} style=${{height: height + "px"}} ref=${el => { s.el = el; }}>${(n < 0 || known.every(v => v == null)) && html`<span class="nodata">${"no data yet"}</span>`}</div>
@@ -72,7 +90,7 @@ function options(s, U) {
   }
   if (side === 3) axes.push({...axis, side: 1, size: 8, show: false});
   return {
-    width: s.el.clientWidth || 300, height: p.height ?? 96, padding: [8, p.lines.some(l => l.scale) ? 0 : 10, 0, 0], legend: {show: false},
+    width: s.el.clientWidth || 300, height: p.height ?? 96, padding: [8, p.lines.some(l => l.scale) ? 0 : 18, 0, 0], legend: {show: false},
     cursor: {y: false, points: {size: 5}, sync: p.group ? {key: p.group} : undefined, drag: {x: Boolean(p.onZoom), y: false, setScale: false}},
     scales, axes,
     series: [{}, ...p.lines.map(l => ({label: l.name, scale: l.scale ?? "y", stroke: () => color(l.color), width: 1.5, dash: l.dash ? [4, 3] : undefined, points: {show: true, size: 4, width: 0, fill: () => color(l.color), filter: alone}, spanGaps: false, fill: l.fill ? () => color(l.color) + "22" : undefined}))],

@@ -11,7 +11,7 @@ export const Help = view(() => html`<${Dialog} name="help" label="Keyboard">
 /** A modal dialog that Esc closes and that gives the focus back. */
 export const Dialog = view(({name, label, children, wide}, self) => {
   const s = self.local(() => ({el: null}));
-  self.after(() => { s.el.showModal(); return () => {}; }, []);
+  self.after(() => { s.el.showModal(); return () => s.el.close(); }, []); // closed before it goes, it gives the focus back
   return html`<dialog class=${wide ? "wide" : ""} ref=${el => { s.el = el; }} aria-labelledby=${"d-" + name} onClose=${() => { if (dialog.value === name) dialog.value = ""; }} onClick=${e => { if (e.target === s.el) s.el.close(); }}>
     <div class="dbox"><header><h2 id=${"d-" + name}>${label}</h2><button type="button" class="btn small" onClick=${() => s.el.close()}>Close</button></header>${children}</div></dialog>`;
 });

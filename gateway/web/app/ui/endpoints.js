@@ -25,7 +25,7 @@ export const Endpoints = view(({service, endpoints, node = "", filter = ""}, sel
 
 const EndpointRow = view(({e, service, node, first, open, onToggle}) => html`<li class=${"ep" + (e.debug ? " debug" : "") + (first ? " first-debug" : "")}>
   <div class="ep-head"><button type="button" class="ep-name" aria-expanded=${String(open)} onClick=${() => onToggle(!open)}><i aria-hidden="true">${open ? "▾" : "▸"}</i><b class="mono">${e.name}</b>${kindOf(e) !== "unary" ? html`<span class="tag">⇄ ${kindText(e)}</span>` : ""}${e.idempotent ? html`<span class="tag">idempotent</span>` : ""}</button>
-    <dl class="ep-n"><div><dt>req/s</dt><dd>${rate(e.rps)}</dd></div><div><dt>p50</dt><dd>${ms(e.p50_ms)}</dd></div><div><dt>p99</dt><dd>${ms(e.p99_ms)}</dd></div><div><dt>err %</dt><dd class=${e.error_percent >= 5 ? "badn" : ""}>${percent(e.error_percent)}</dd></div></dl>
+    <dl class="ep-n"><div><dt>Req/s</dt><dd>${rate(e.rps)}</dd></div><div><dt>p50 ms</dt><dd>${ms(e.p50_ms)}</dd></div><div><dt>p99 ms</dt><dd>${ms(e.p99_ms)}</dd></div><div><dt>Errors %</dt><dd class=${e.error_percent >= 5 ? "badn" : ""}>${percent(e.error_percent)}</dd></div></dl>
     <a class="btn small" href=${queryURL(service, e.name) + (node ? "?node=" + encodeURIComponent(node) : "")}>Call<span class="vh"> ${e.name}</span></a></div>
   ${open && html`<div class="ep-body">${e.description && html`<p class="doc">${e.description}</p>`}
     <div class="two"><section><div class="lab"><span class="lab-t">Request</span>${e.request && html`<${Copy} text=${pretty(e.example ?? example(e.request))} label="Copy as example" what="Example copied."/>`}</div><${Schema} schema=${e.request}/></section>

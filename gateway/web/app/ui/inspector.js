@@ -5,6 +5,7 @@ import {Health, Failed, Age} from "./bits.js";
 import {Commands, Schema} from "./detail.js";
 import {CallBox} from "./callbox.js";
 import {rate, ms, percent, count, shortID, kindOf, kindText} from "../core/format.js";
+import {asJSON} from "../core/copy.js";
 import {serviceURL, nodeURL, queryURL} from "../core/routes.js";
 
 export const Inspector = view(({name, row, onClose}, self) => {
@@ -24,7 +25,7 @@ export const Inspector = view(({name, row, onClose}, self) => {
   return html`<aside class="inspect" aria-label="Inspector">
     <header><h2><a href=${serviceURL(name)}>${name}</a></h2>${onClose && html`<button type="button" class="btn small" onClick=${onClose}>Close<span class="vh"> inspector</span></button>`}</header>
     ${row && html`<p class="meta"><${Health} h=${row.health}/>${row.why ? html`<span class="why">${row.why}</span>` : ""}</p>
-    <dl class="mini"><div><dt>Nodes</dt><dd>${count(row.instances)}</dd></div><div><dt>Req/s</dt><dd>${rate(row.rps)}</dd></div><div><dt>p50</dt><dd>${ms(row.p50_ms)}</dd></div><div><dt>p99</dt><dd>${ms(row.p99_ms)}</dd></div><div><dt>Errors</dt><dd>${percent(row.error_percent)} %</dd></div></dl>`}
+    <dl class="mini"><div><dt>Nodes</dt><dd>${count(row.instances)}</dd></div><div><dt>Req/s</dt><dd>${rate(row.rps)}</dd></div><div><dt>p50 ms</dt><dd>${ms(row.p50_ms)}</dd></div><div><dt>p99 ms</dt><dd>${ms(row.p99_ms)}</dd></div><div><dt>Errors %</dt><dd>${percent(row.error_percent)}</dd></div></dl>`}
     ${s.error.value && html`<${Failed} error=${s.error.value} what="The service could not be read." retry=${fetchIt}/>`}
     ${!d && !s.error.value && html`<div class="skeleton" aria-hidden="true"><i></i><i></i><i></i></div>`}
     ${d && html`
@@ -35,6 +36,6 @@ export const Inspector = view(({name, row, onClose}, self) => {
         ${kindOf(e) === "unary" ? html`<${CallBox} key=${name + e.name} service=${name} endpoint=${e}/>` : html`<p class="quiet">A stream: <a href=${queryURL(name, e.name)}>open it in Query</a>.</p>`}`}
       <div class="lab"><span class="lab-t">Nodes</span><a href=${serviceURL(name, "nodes")}>All</a></div>
       <ul class="plain-list">${(d.nodes ?? []).slice(0, 6).map(n => html`<li key=${n.id}><${Health} h=${n.state}/><a class="mono" href=${nodeURL(n.id)} title=${n.id}>${shortID(n.id, n.service)}</a><span class="quiet">${n.version}</span></li>`)}${(d.nodes ?? []).length > 6 && html`<li class="quiet">${d.nodes.length - 6} more</li>`}${!(d.nodes ?? []).length && html`<li class="quiet">no node is left; last seen <${Age} at=${row?.last_seen}/></li>`}</ul>
-      <${Commands} commands=${d.commands} title="From a shell"/>`}
+      <${Commands} commands=${{...d.commands, curl: asJSON(location.origin, serviceURL(name))}} title="From a shell"/>`}
   </aside>`;
 });

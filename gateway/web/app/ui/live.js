@@ -1,6 +1,6 @@
 // The page's end of the live stream: state, pause, and who listens to what.
 import {signal, computed, batch} from "./view.js";
-import {boot, page, load, say, now, asset} from "./state.js";
+import {boot, page, load, say, tell, now, asset} from "./state.js";
 import {Held} from "../core/live.js";
 
 export const link = signal({state: "connecting", since: Date.now()});
@@ -31,8 +31,10 @@ const policy = globalThis.trustedTypes?.createPolicy("mbus", {createScriptURL: u
 export const script = url => policy ? policy.createScriptURL(url) : url;
 
 const listeners = new Map(); // topic → Set of functions (kind, data)
-const held = new Held(600);
-let port = null, recent = 0;
+// Numbers that are too many are fetched anew; events cannot be, so that they have
+// room of their own.
+const held = new Held(600), heldEvents = new Held(600);
+let port = null, recent = 0, missed = false;
 
 let from = {}; // topic → the number of its last delta that the page has
 function topics() { return [...listeners.keys()]; }
@@ -67,6 +69,7 @@ function deliver({kind, topic, text}) {
 
 /** Fetches the page's data again, at most every two seconds. */
 export function resync() {
+  if (paused.value) { missed = true; return; }
   const wait = Math.max(0, 2000 - (Date.now() - recent));
   if (recent > Date.now()) return;
   recent = Date.now() + wait;
@@ -94,20 +97,31 @@ function onmessage({data}) {
     if (was === false && next.connected) { say("The bus is back."); resync(); }
     return;
   }
-  if (paused.value) { held.add(data); waiting.value = held.count; return; }
+  if (paused.value) {
+    (data.kind === "events" ? heldEvents : held).add(data);
+    waiting.value = held.count + heldEvents.count;
+    return;
+  }
   batch(() => deliver(data));
 }
 
 export function pause() {
   if (!paused.value) { paused.value = Date.now(); say("Paused."); return; }
-  const all = held.lost ? null : held.take();
-  held.take();
+  const again = held.lost || missed, left = heldEvents.lost;
+  const all = held.take(), events = heldEvents.take();
+  missed = false;
   batch(() => {
     paused.value = 0; waiting.value = 0;
-    if (all) for (const m of all) deliver(m); else resync();
+    if (!again) for (const m of all) deliver(m);
+    for (const m of events) deliver(m);
   });
+  if (again) resync();
   say("Live again.");
+  if (left) tell("The pause was long: its first events did not fit and are left out.");
 }
+
+/** Fetches the page's data again once somebody looks, unless it is paused. */
+function look() { if (paused.value) missed = true; else load(true); }
 
 export async function connect() {
   const url = asset("worker.js");
@@ -120,10 +134,10 @@ export async function connect() {
   wake();
   document.addEventListener("visibilitychange", () => {
     wake();
-    if (!document.hidden && Date.now() - now.value > 3000) load(true);
+    if (!document.hidden && Date.now() - now.value > 3000) look();
   });
   addEventListener("pagehide", () => port?.postMessage({bye: true}));
-  addEventListener("pageshow", e => { if (e.persisted) { wake(); load(true); } });
+  addEventListener("pageshow", e => { if (e.persisted) { wake(); look(); } });
   setInterval(() => { if (!document.hidden) port?.postMessage({topics: topics()}); }, 15000);
 }
 

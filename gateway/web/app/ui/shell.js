@@ -116,6 +116,6 @@ const Lost = view(() => {
   const p = pill.value, f = failure.value;
   if (p.kind === "gone" && now.value - p.since > 1500) return html`<div class="banner bad" role="alert"><span><b>mbus is gone.</b> The dashboard tries again by itself. What is shown is <span class="mono">${span(now.value - p.since)}</span> old.</span></div>`;
   if (p.kind === "bus") return html`<div class="banner bad" role="alert"><span><b>The bus is disconnected.</b> mbus runs but reaches no NATS at <code>${bus.value.url}</code>, and tries again by itself. What is shown is <span class="mono">${span(now.value - bus.value.since)}</span> old.</span></div>`;
-  if (f) return html`<div class="banner bad" role="alert"><span><b>The last update failed.</b> ${f.error.message}. What is shown is <span class="mono">${span(now.value - page.value.at)}</span> old.</span><button type="button" class="btn small" onClick=${() => go(location.href)}>Try again</button></div>`;
+  if (f && page.value.path === path.value) return html`<div class="banner bad" role="alert"><span><b>The last update failed.</b> ${f.error.message}. What is shown is <span class="mono">${span(now.value - page.value.at)}</span> old.</span><button type="button" class="btn small" onClick=${() => go(location.href)}>Try again</button></div>`;
   return null;
 });

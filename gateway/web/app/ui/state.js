@@ -69,7 +69,7 @@ export function setParams(values, push = false) {
 }
 
 // ---- pages
-export const page = signal({name: boot.page, status: boot.status ?? 200, data: boot.data, at: Date.now()});
+export const page = signal({name: boot.page, status: boot.status ?? 200, data: boot.data, at: Date.now(), path: location.pathname});
 export const loading = signal(false);
 export const failure = signal(null); // why the last fetch of this page's data failed
 
@@ -93,27 +93,30 @@ export async function getJSON(url, options = {}) {
 export const postJSON = (url, body, {signal, read} = {}) => getJSON(url, {method: "POST", signal, read, headers: {"Content-Type": "application/json"}, body: typeof body === "string" ? body : JSON.stringify(body)});
 
 let turn = 0;
-/** Fetches the data of the address again. quiet keeps what is shown in place. */
+/**
+ * Fetches the data of the address, and then makes the address that of the page.
+ * quiet keeps what is shown in place. Of several at a time the last one counts.
+ */
 export async function load(quiet = false) {
-  const mine = ++turn, url = location.pathname + location.search;
-  const r = route(location.pathname);
+  const mine = ++turn, at = location.pathname, r = route(at);
   const slow = quiet ? 0 : setTimeout(() => { if (mine === turn) loading.value = true; }, 150);
+  let next, lost = null;
   try {
-    const data = await getJSON(url);
-    if (mine !== turn) return;
-    batch(() => {
-      page.value = {name: r?.page ?? "missing", status: 200, data, at: Date.now()};
-      failure.value = null;
-    });
+    next = {name: r?.page ?? "missing", status: 200, data: await getJSON(at + location.search)};
   } catch (e) {
-    if (mine !== turn) return;
-    batch(() => {
-      if (e.status === 404) { page.value = {name: "missing", status: 404, data: e.body, at: Date.now()}; failure.value = null; } else failure.value = {error: e, at: Date.now()};
-    });
-  } finally {
-    clearTimeout(slow);
-    if (mine === turn) loading.value = false;
-  }
+    if (e.status === 404) next = {name: "missing", status: 404, data: e.body};
+    else lost = {error: e, at: Date.now()};
+  } finally { clearTimeout(slow); }
+  if (mine !== turn) return;
+  const moved = at !== path.value;
+  batch(() => {
+    loading.value = false;
+    if (next) page.value = {...next, at: Date.now(), path: at};
+    failure.value = lost;
+    path.value = at;
+    params.value = new URLSearchParams(location.search);
+  });
+  if (moved) arrived();
 }
 
 /** Goes to a page of the app; to anything else the browser goes. */
@@ -122,32 +125,20 @@ export async function go(href, {replace = false} = {}) {
   if (url.origin !== location.origin || !route(url.pathname)) { location.href = url.href; return; }
   if (url.href === location.href) return load();
   history[replace ? "replaceState" : "pushState"](null, "", url.pathname + url.search + url.hash);
-  const quiet = route(url.pathname).page === page.value.name && url.pathname === path.value;
-  if (quiet) { params.value = new URLSearchParams(url.search); return load(true); }
-  await load();
-  batch(() => { path.value = url.pathname; params.value = new URLSearchParams(location.search); });
-  document.getElementById("main")?.scrollTo(0, 0);
-  arrived();
+  const same = url.pathname === path.value;
+  if (same) params.value = new URLSearchParams(url.search);
+  await load(same);
+  if (!same) document.getElementById("main")?.scrollTo(0, 0);
 }
 
 let arrived = () => {};
 /** f runs after each change of page. */
 export const onArrive = f => { arrived = f; };
 
-/** What of an address the server answers by, where the rest is the page's own. */
-const ASKED = {events: ["subject", "stream", "seq", "before", "time", "last", "n"], service: ["range"], stats: ["range"]};
-
-addEventListener("popstate", async () => {
+addEventListener("popstate", () => {
   const same = location.pathname === path.value;
-  if (same) {
-    const old = params.value;
-    params.value = new URLSearchParams(location.search);
-    if (ASKED[page.value.name]?.some(k => old.get(k) !== params.value.get(k))) load(true);
-    return;
-  }
-  await load();
-  batch(() => { path.value = location.pathname; params.value = new URLSearchParams(location.search); });
-  arrived();
+  if (same) params.value = new URLSearchParams(location.search);
+  load(same);
 });
 
 document.addEventListener("click", e => {
