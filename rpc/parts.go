@@ -192,7 +192,7 @@ func (p *Parts) ended(err error) error {
 // announcement, nil if there was none. Once it is here the body lasts as long as
 // the context that the caller gave.
 func (c *Client) begunParts(ctx context.Context, req *Request, s *clientStream, size int, head *wire.Frame) (*Response, error) {
-	start := time.Now()
+	start, about := time.Now(), &Request{Service: req.Service, Method: req.Method, Instance: req.Instance}
 	p := &Parts{
 		link: s, ctx: ctx, size: -1, most: c.maxBody(), stop: func() bool { return true },
 		explain: func(err error) error { return err },
@@ -207,9 +207,11 @@ func (c *Client) begunParts(ctx context.Context, req *Request, s *clientStream, 
 	if !res.Codec.Valid() || p.size >= 0 && head.Codec != p.codec {
 		return nil, badReply("codec %d is not known, or not the one announced", p.codec)
 	}
-	p.ctx = req.life
-	p.stop = context.AfterFunc(req.life, func() { s.pipe.Cancel(bus.AsError(req.life.Err())) })
-	p.explain = func(err error) error { return c.explain(err, req, start) }
+	s.req = about // what was asked may be large, too
+	life := req.life
+	p.ctx = life
+	p.stop = context.AfterFunc(life, func() { s.pipe.Cancel(bus.AsError(life.Err())) })
+	p.explain = func(err error) error { return c.explain(err, about, start) }
 	return res, nil
 }
 
