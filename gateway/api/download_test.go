@@ -345,7 +345,7 @@ func TestAnAnswerThatBreaksOffIsNoWholeOne(t *testing.T) {
 			}
 			bustest.Eventually(t, 5*time.Second, "the gateway knows the archive", func() bool { return h.gate.Known(archive) })
 			client, url := h.web(t, c.h2)
-			req, err := http.NewRequestWithContext(t.Context(), "POST", url+"/"+archive+"/"+c.target, nil)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/"+archive+"/"+c.target, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -357,7 +357,7 @@ func TestAnAnswerThatBreaksOffIsNoWholeOne(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer res.Body.Close()
-			if res.StatusCode != 200 || c.h2 != (res.ProtoMajor == 2) || c.packed != (res.Header.Get("Content-Encoding") == "gzip") {
+			if res.StatusCode != http.StatusOK || c.h2 != (res.ProtoMajor == 2) || c.packed != (res.Header.Get("Content-Encoding") == "gzip") {
 				t.Fatalf("got %s, %s, %v", res.Proto, res.Status, res.Header)
 			}
 			if _, err := io.CopyN(io.Discard, res.Body, 1<<20); err != nil {
@@ -378,7 +378,7 @@ func TestAClientThatLeavesADownloadLetsTheServiceGo(t *testing.T) {
 	s := h.archives(t)
 	client, url := h.web(t, false)
 	ctx, leave := context.WithCancel(t.Context())
-	req, err := http.NewRequestWithContext(ctx, "GET", url+"/"+archive+"/Archive.Get"+sizeOf(64<<20), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/"+archive+"/Archive.Get"+sizeOf(64<<20), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
