@@ -273,23 +273,33 @@ func TestTheLastBytesComeOnlyIfAllAreRight(t *testing.T) {
 }
 
 func TestCopiesOfACallWhoseAnswerIsInPartsLeaveNothingBehind(t *testing.T) {
-	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
-		s := serveStorage(t, b.Conn(t))
-		link := b.Link()
-		client := speaksFrames(t, rpc.NewClient(b.Conn(t, link.Use), rpc.ClientConfig{Timeout: 4 * time.Second}))
-		link.Delay(bustest.FromBroker, 1500*time.Millisecond) // the second copy goes out after one
-		parts := fetch(t.Context(), t, client, 1<<20, func(r *rpc.Request) { r.Idempotent = true }).Parts
-		n, err := io.Copy(io.Discard, parts)
-		if err != nil || n != 1<<20 {
-			t.Errorf("%d bytes came: %v", n, err)
-		}
-		link.Heal()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		if err := s.Stop(ctx); err != nil {
-			t.Errorf("the copies hold up the stop: %v", err)
-		}
-	})
+	for name, hold := range map[string]func(*bustest.Link){
+		"the answers come one after the other": func(l *bustest.Link) { l.Delay(bustest.FromBroker, 1500*time.Millisecond) },
+		"the answers come at once": func(l *bustest.Link) {
+			l.Stall(bustest.FromBroker)
+			time.AfterFunc(3500*time.Millisecond, l.Heal)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+				s := serveStorage(t, b.Conn(t))
+				link := b.Link()
+				client := speaksFrames(t, rpc.NewClient(b.Conn(t, link.Use), rpc.ClientConfig{Timeout: 4 * time.Second}))
+				hold(link) // further copies go out after one, two and three seconds
+				parts := fetch(t.Context(), t, client, 1<<20, func(r *rpc.Request) { r.Idempotent = true }).Parts
+				n, err := io.Copy(io.Discard, parts)
+				if err != nil || n != 1<<20 {
+					t.Errorf("%d bytes came: %v", n, err)
+				}
+				link.Heal()
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				if err := s.Stop(ctx); err != nil {
+					t.Errorf("the copies hold up the stop: %v", err)
+				}
+			})
+		})
+	}
 }
 
 func TestAHandlerCannotAnswerWithParts(t *testing.T) {

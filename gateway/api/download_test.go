@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,6 +51,12 @@ func (h *house) archives(t testing.TB) *rpc.Server {
 		said, err := json.Marshal(api.Response{StatusCode: 201, Body: string(textOf(5 << 20))})
 		return &rpc.Response{Codec: codec.JSON, Body: said}, err
 	}, rpc.Note("handler", "api"))
+	var asked atomic.Int64
+	s.HandleRaw("Archive.Counts", func(context.Context, *rpc.Request) (*rpc.Response, error) {
+		body := textOf(300 << 10)
+		body[1] += byte(asked.Add(1) % 2)
+		return &rpc.Response{Codec: codec.JSON, Body: body}, nil
+	}, rpc.Note("safe", "true"))
 	s.HandleRaw("Archive.Echo", func(_ context.Context, r *rpc.Request) (*rpc.Response, error) {
 		return &rpc.Response{Codec: codec.Raw, Body: bytes.Clone(r.Body), Meta: rpc.Metadata{"Media-Type": "image/png"}}, nil
 	})
@@ -189,6 +196,11 @@ func TestALargeAnswerThatTheClientHasIsNotSentAgain(t *testing.T) {
 				!strings.Contains(strings.Join(packed.header["Vary"], ","), "Accept-Encoding") {
 				t.Errorf("packed: got %d bytes, %v", len(packed.body), packed.header)
 			}
+		}
+		const counts = "/" + archive + "/Archive.Counts"
+		first, second, third := h.do(t, "GET", counts, ""), h.do(t, "GET", counts, ""), h.do(t, "GET", counts, "")
+		if tag := first.header.Get("ETag"); tag == second.header.Get("ETag") || tag != third.header.Get("ETag") {
+			t.Errorf("the tags of two answers of one size are %q and %q, and of the first again %q", tag, second.header.Get("ETag"), third.header.Get("ETag"))
 		}
 		// What was not taken holds nobody up.
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
