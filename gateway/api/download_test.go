@@ -227,7 +227,7 @@ func (s *slowReader) Write(p []byte) (int, error) {
 func TestSlowReadersCostNoMoreThanTheWindow(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
 		h := open(t, b, api.Config{})
-		const readers, size = 20, 64 << 20
+		const readers, size = 20, 16 << 20
 		body := noiseOf(size) // the service has it once
 		s := h.server(archive)
 		s.HandleRaw("Archive.Get", func(context.Context, *rpc.Request) (*rpc.Response, error) {
