@@ -70,6 +70,7 @@ type proxyStream struct {
 
 	half    sync.Once
 	pending []byte // a message that was read to see whether another follows
+	over    error  // what ends the stream behind the last message
 }
 
 // Send sends a message.
@@ -92,7 +93,10 @@ func (s *proxyStream) Recv() (codec.Codec, []byte, error) {
 		s.pending = nil
 		return codec.JSON, body, nil
 	}
-	_, body, err := s.ws.Read(s.ctx)
+	if s.over != nil {
+		return 0, nil, s.over
+	}
+	body, err := s.read()
 	if err != nil {
 		return 0, nil, s.ended(err)
 	}
@@ -102,7 +106,7 @@ func (s *proxyStream) Recv() (codec.Codec, []byte, error) {
 	}
 	// It looks like the error that comes before the close of a failed stream,
 	// which a service may send as a message too.
-	_, next, err := s.ws.Read(s.ctx)
+	next, err := s.read()
 	switch {
 	case err == nil:
 		s.pending = next
@@ -111,8 +115,21 @@ func (s *proxyStream) Recv() (codec.Codec, []byte, error) {
 		e := errorOfFailure(f)
 		e.Service, e.Method = s.service, s.method
 		return 0, nil, e
+	case websocket.CloseStatus(err) == websocket.StatusNormalClosure:
+		s.over = s.ended(err)
+		return codec.JSON, body, nil
 	}
 	return 0, nil, s.ended(err)
+}
+
+// read reads the next message. Behind an empty one there is only the trailer,
+// which no command shows.
+func (s *proxyStream) read() ([]byte, error) {
+	_, body, err := s.ws.Read(s.ctx)
+	for last := err == nil && len(body) == 0; last && err == nil; {
+		_, _, err = s.ws.Read(s.ctx)
+	}
+	return body, err
 }
 
 // failureIn reads {"error":{…}}.

@@ -147,6 +147,20 @@ func ExampleValueOf() {
 	// times int32
 }
 
+// A message that holds itself has no Value that is whole, but a Part goes as deep
+// as it is asked.
+func ExamplePartOf() {
+	tree := discovery.PartOf([]byte(`{
+		"$ref": "#/$defs/Tree",
+		"$defs": {"Tree": {"title": "Tree", "type": "object", "properties": {
+			"size": {"type": "integer"}, "leaves": {"type": "array", "items": {"$ref": "#/$defs/Tree"}}
+		}}}
+	}`))
+	leaves := tree.Field("leaves")
+	fmt.Println(tree.Type(), leaves.Type(), leaves.Element().Field("leaves").Element().Field("size").Type())
+	// Output: Tree []Tree int64
+}
+
 func ExampleNear() {
 	services := []string{"go.micro.srv.greeter", "go.micro.srv.auth", "mbus"}
 	fmt.Println(discovery.Near("go.micro.srv.greter", services))

@@ -27,7 +27,8 @@ type BusConfig struct {
 	// Rules say what the caller of a request may do, as its token says who that
 	// is. Nil allows everything.
 	Rules *token.Rules
-	// MaxBody is the most bytes of a request or an answer. 0 means 64 MiB.
+	// MaxBody is the most bytes of a request or an answer. 0 means 64 MiB. The
+	// large answers that have to be whole here have four times as much at once.
 	MaxBody int
 	// Logger gets what no caller can be told. The zero value is silent.
 	Logger zerolog.Logger
@@ -43,8 +44,9 @@ type Bus struct {
 	// Client makes the calls of all rooms: what it refuses nobody gets.
 	Client *rpc.Client
 
-	rules  *token.Rules
-	logger zerolog.Logger
+	rules     *token.Rules
+	logger    zerolog.Logger
+	gathering gathering
 
 	mu     sync.Mutex
 	view   *discovery.View
@@ -54,6 +56,10 @@ type Bus struct {
 // NewBus returns a Bus on conn that knows nobody before Start.
 func NewBus(conn *bus.Conn, cfg BusConfig) *Bus {
 	b := &Bus{Conn: conn, rules: cfg.Rules, logger: cfg.Logger}
+	b.gathering.limit = gatherFactor * defaultMaxBody
+	if cfg.MaxBody > 0 {
+		b.gathering.limit = gatherFactor * int64(cfg.MaxBody)
+	}
 	b.Client = rpc.NewClient(conn, rpc.ClientConfig{
 		From: cfg.From, Selector: cfg.Selector, MaxBody: cfg.MaxBody, Logger: cfg.Logger,
 		Middleware: []rpc.Middleware{b.guard},

@@ -66,9 +66,9 @@ func RPC(b *Bus) http.Handler {
 			return
 		}
 		defer cancel()
-		res, err := b.Client.Do(ctx, req)
+		res, err := b.Fetch(ctx, r, req)
 		if err == nil {
-			err = WriteJSON(w, res)
+			err = b.WriteJSON(w, res)
 		}
 		if err != nil {
 			WriteError(w, r, RPCName, err)
@@ -188,11 +188,7 @@ func WriteJSON(w http.ResponseWriter, res *rpc.Response) error {
 	case codec.Protobuf, codec.Raw:
 		kind = res.Codec
 	}
-	h := w.Header()
-	h.Set("Content-Type", kind.ContentType())
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
+	jsonHeader(w.Header(), kind, len(body))
 	_, _ = w.Write(body) // the client has gone: nobody to tell
 	return nil
 }

@@ -23,7 +23,7 @@ func Call[Res any](ctx context.Context, c *Client, service, method string, req a
 	plan := planOfType[Res](c.plan)
 	r := Request{
 		Service: service, Method: method, Instance: o.instance(service), Meta: o.meta, ID: o.id,
-		Key: o.key, Idempotent: o.idempotent, Retries: o.retries, Hedge: o.hedge, cancellable: ctx.Done() != nil, timeout: o.timeout,
+		Key: o.key, Idempotent: o.idempotent, Retries: o.retries, Hedge: o.hedge, cancellable: ctx.Done() != nil, Timeout: o.timeout,
 	}
 	r.Codec = o.codec
 	if r.Codec == 0 {

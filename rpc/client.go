@@ -156,6 +156,9 @@ func (c *Client) Close(ctx context.Context) error { return c.peers.close(ctx) }
 func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
 	own := *req
 	own.cancellable = ctx.Done() != nil
+	if own.InParts {
+		own.life = ctx
+	}
 	return c.do(ctx, &own, time.Now())
 }
 
@@ -197,8 +200,8 @@ func (c *Client) begin(ctx context.Context, req *Request) error {
 
 // timeout is the bound that ctx needs besides its own, 0 if none.
 func (c *Client) timeout(ctx context.Context, req *Request) time.Duration {
-	if req.timeout > 0 {
-		return req.timeout
+	if req.Timeout > 0 {
+		return req.Timeout
 	}
 	if _, bounded := ctx.Deadline(); bounded {
 		return 0

@@ -144,6 +144,10 @@ func (e *endpoint) call(ctx *callContext, start, turn time.Time) (*Response, *bu
 		e.pace.note(now.Sub(turn))
 	}()
 	res, err := e.guard(ctx, ctx.request)
+	if err == nil && res != nil && res.Parts != nil {
+		res.drop()
+		err = bus.Errorf(bus.Internal, "%s answers with Parts, which only callers get: read them and answer with Body", e.method)
+	}
 	if err == nil {
 		return res, nil
 	}

@@ -17,20 +17,27 @@ import (
 func (c *Client) sendLarge(ctx context.Context, p *peer, req *Request) (*Response, *bus.Error) {
 	caller := ctx
 	ctx, stop := context.WithCancel(ctx) // ends with the answer
-	defer stop()
 	s, failure := c.openOnce(ctx, ctx, stop, p, req, opening{call: true, body: req.Body})
 	if failure != nil {
+		stop()
 		return nil, failure
 	}
-	defer s.pipe.Close()
-	context.AfterFunc(ctx, func() { s.pipe.Cancel(bus.AsError(ctx.Err())) })
+	leave := context.AfterFunc(ctx, func() { s.pipe.Cancel(bus.AsError(ctx.Err())) })
+	kept := false
+	defer func() {
+		if leave(); !kept {
+			stop()
+			s.pipe.Close()
+		}
+	}()
 	err := s.pipe.Send(ctx, uint8(req.Codec), req.Body)
 	if err == nil {
 		err = s.pipe.Half([]wire.Pair{sumMeta(req.Body)})
 	}
 	if err == nil {
 		var res *Response
-		if res, err = s.receiveLarge(ctx, -1); err == nil {
+		if res, err = c.receiveAnswer(ctx, req, s, -1, nil); err == nil {
+			kept = res.Parts != nil
 			return res, nil
 		}
 	}
@@ -73,20 +80,34 @@ func (c *Client) fetch(ctx context.Context, req *Request, m *nats.Msg) (*Respons
 		failure.End, failure.Instance = bus.Handler, a.ID
 		return nil, failure
 	}
-	defer s.pipe.Close()
-	stop := context.AfterFunc(ctx, func() { s.pipe.Cancel(bus.AsError(ctx.Err())) })
-	defer stop()
+	leave := context.AfterFunc(ctx, func() { s.pipe.Cancel(bus.AsError(ctx.Err())) })
+	kept := false
+	defer func() {
+		if leave(); !kept {
+			s.pipe.Close()
+		}
+	}()
 	if err := s.send(&wire.Frame{Type: wire.FrameCredit, Payload: wire.AppendCredit(nil, s.pipe.Grant())}); err != nil {
 		return nil, bus.AsError(err)
 	}
-	res, err := s.receiveLarge(ctx, size)
+	res, err := c.receiveAnswer(ctx, req, s, size, &f)
 	if err != nil {
 		failure := bus.AsError(err)
 		failure.Instance = a.ID
 		s.pipe.Cancel(failure)
 		return nil, failure
 	}
+	kept = res.Parts != nil
 	return res, nil
+}
+
+// receiveAnswer receives an answer in parts, or only its beginning if the caller
+// reads them itself.
+func (c *Client) receiveAnswer(ctx context.Context, req *Request, s *clientStream, size int, head *wire.Frame) (*Response, error) {
+	if req.InParts {
+		return c.begunParts(ctx, req, s, size, head)
+	}
+	return s.receiveLarge(ctx, size)
 }
 
 // receiveLarge receives an answer in parts and checks it. size is -1 if the peer

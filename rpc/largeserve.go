@@ -56,23 +56,30 @@ func (c *inbound) replyLarge(res *Response) error {
 	if err != nil {
 		return unencodable(err, c.ep.method)
 	}
-	ctx, cancel := context.WithDeadline(s.base, c.deadline())
+	ctx, cancel := context.WithCancel(s.base)
 	defer cancel()
-	var link *serverStream
-	if c.opened != nil {
-		link = c.opened.link
-	}
-	if link == nil {
-		link = &serverStream{srv: s, reply: c.msg.Reply, ticket: true, end: func(error) {}}
-		link.open(wire.Open{})
-		defer link.pipe.Close()
-		if err := link.accept(c.seq, wire.Credit{}, []wire.Pair{sizeMeta(len(res.Body))}); err != nil {
-			return c.sent(err, 0)
-		}
+	limit := time.AfterFunc(time.Until(c.deadline()), cancel)
+	defer limit.Stop()
+	begun := func() {
+		limit.Reset(max(time.Until(c.deadline()), takenAlways+time.Duration(len(res.Body))*time.Second/takenPace))
 	}
 	k := uint8(res.Codec)
 	if !res.Codec.Valid() {
 		k = wire.CodecJSON
+	}
+	var link *serverStream
+	if c.opened != nil {
+		link = c.opened.link
+	}
+	if link != nil {
+		begun()
+	} else {
+		link = &serverStream{srv: s, reply: c.msg.Reply, ticket: true, begun: begun, end: func(error) {}}
+		link.open(wire.Open{})
+		defer link.pipe.Close()
+		if err := link.announce(c.seq, k, len(res.Body), meta); err != nil {
+			return c.sent(err, 0)
+		}
 	}
 	if err := link.pipe.Send(ctx, k, res.Body); err != nil {
 		// Whoever asked has gone, or does not take it: there is nobody to tell.
@@ -82,6 +89,25 @@ func (c *inbound) replyLarge(res *Response) error {
 	}
 	return c.sent(link.pipe.End(nil, meta), len(res.Body))
 }
+
+// announce tells the caller of an answer that waits to be taken. What is said at
+// its end is said here too, so that it can be passed on before the body, unless
+// that and the size are more than may travel.
+func (s *serverStream) announce(seq uint64, codec uint8, size int, trailer []wire.Pair) error {
+	head := append([]wire.Pair{sizeMeta(size)}, trailer...)
+	if wire.CheckMeta(head) != nil {
+		head, codec = head[:1], wire.CodecNone
+	}
+	return s.acceptIn(seq, codec, wire.Credit{}, head)
+}
+
+const (
+	// An answer in parts whose caller has begun to take it, while the call had
+	// time left, may take this much and a second for each takenPace bytes: whoever
+	// passes it on to a slow reader may be slow, and must not hold it for ever.
+	takenAlways = 30 * time.Second
+	takenPace   = 64 << 10
+)
 
 // hold counts bytes that are put together, and reports whether there is room for
 // them.

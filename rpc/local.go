@@ -51,6 +51,7 @@ func (s *Server) serveHere(ctx context.Context, req *Request) (*Response, *bus.E
 	}
 	c := &local{ep: e, began: time.Now(), request: *req}
 	c.request.Instance, c.request.room = s.id, nil
+	c.request.InParts, c.request.life = false, nil
 	deadline := c.began.Add(e.timeout())
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d

@@ -95,7 +95,7 @@ func (c *Client) Open(ctx context.Context, req *Request) (*RawStream, error) {
 func streamRequest(service, method string, o callOptions) *Request {
 	return &Request{
 		Service: service, Method: method, Instance: o.instance(service), Meta: o.meta, ID: o.id,
-		Key: o.key, Idempotent: o.idempotent, Retries: o.retries, timeout: o.timeout, Codec: o.codec,
+		Key: o.key, Idempotent: o.idempotent, Retries: o.retries, Timeout: o.timeout, Codec: o.codec,
 	}
 }
 

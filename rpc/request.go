@@ -33,12 +33,19 @@ type Request struct {
 	Attempt int
 	// Idempotent says that the handler may run twice: a call without an answer
 	// may be tried again. A caller need not say it of a method that declares it.
-	// Only the caller's side reads it, and the next three.
+	// Only the caller's side reads it, and the next five.
 	Idempotent bool
 	// Retries replaces that of ClientConfig, if it is not nil.
 	Retries *int
 	// Hedge asks for what ClientConfig.Hedge says, for this call.
 	Hedge bool
+	// InParts says that the caller reads an answer that travels in parts as it
+	// comes, from the Parts of the Response.
+	InParts bool
+	// Timeout bounds the call as WithTimeout does; with InParts only up to the
+	// beginning of the answer, which then lasts as long as the context. 0 means
+	// that of the client.
+	Timeout time.Duration
 	// Key is what the Selector consistent-hash goes by: calls with the same key
 	// go to the same instance. It does not travel.
 	Key string
@@ -50,10 +57,10 @@ type Request struct {
 	// cancellable says that the caller may give up before its time is over,
 	// and that this is worth telling.
 	cancellable bool
-	timeout     time.Duration // of WithTimeout
-	depth       int           // how many calls it stands in
-	tried       *tried        // where the call has been, with a Selector; its copies share it
-	room        *buffer       // for the answer, if nobody can keep that for longer than the call
+	depth       int             // how many calls it stands in
+	tried       *tried          // where the call has been, with a Selector; its copies share it
+	room        *buffer         // for the answer, if nobody can keep that for longer than the call
+	life        context.Context // of the answer, with InParts
 }
 
 // Clone returns a copy that shares nothing with r.
@@ -72,6 +79,10 @@ type Response struct {
 	Body []byte
 	// Meta is the metadata of the answer, nil if there is none.
 	Meta Metadata
+	// Parts is the body in place of Body, of an answer that travels in parts to
+	// a caller that has asked for it with InParts; nil for all others. It must
+	// be closed. A handler that answers with Parts fails.
+	Parts *Parts
 }
 
 type requestKey struct{}

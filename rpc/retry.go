@@ -124,7 +124,8 @@ func (c *Client) insist(ctx context.Context, p *peer, req *Request) (*Response, 
 	defer func() {
 		cancel()
 		for ; waiting > 0; waiting-- {
-			<-results
+			late := <-results
+			late.res.drop()
 		}
 	}()
 	tick, stop := ticker(ctx, most)

@@ -117,8 +117,8 @@ func (s *clientStream) drop() {
 
 // openTimeout bounds the opening alone.
 func (c *Client) openTimeout(req *Request) time.Duration {
-	if req.timeout > 0 {
-		return req.timeout
+	if req.Timeout > 0 {
+		return req.Timeout
 	}
 	return c.cfg.Timeout
 }

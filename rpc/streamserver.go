@@ -85,13 +85,15 @@ func (s *Server) receiveUplink(m *nats.Msg) {
 type serverStream struct {
 	srv    *Server
 	pipe   *pipe.Pipe
-	ticket bool // the caller says where it listens with its first frame
+	ticket bool   // the caller says where it listens with its first frame
+	begun  func() // hears of that frame; only with ticket
 	sid    string
 	uplink string // where this side listens
 	end    context.CancelCauseFunc
 
 	mu    sync.Mutex
 	reply string // where the caller listens
+	heard bool   // the caller has said so
 }
 
 // receive takes a frame of the caller.
@@ -107,8 +109,12 @@ func (s *serverStream) receive(m *nats.Msg) {
 	}
 	if s.ticket && wire.ReplyAllowed(m.Reply) {
 		s.mu.Lock()
-		s.reply = m.Reply
+		first := !s.heard
+		s.reply, s.heard = m.Reply, true
 		s.mu.Unlock()
+		if first {
+			s.begun()
+		}
 	}
 	s.pipe.Deliver(&f)
 }
@@ -137,8 +143,12 @@ func (s *serverStream) open(o wire.Open) {
 
 // accept tells the caller where to send to, and how much.
 func (s *serverStream) accept(seq uint64, window wire.Credit, meta []wire.Pair) error {
+	return s.acceptIn(seq, wire.CodecNone, window, meta)
+}
+
+func (s *serverStream) acceptIn(seq uint64, codec uint8, window wire.Credit, meta []wire.Pair) error {
 	accept := wire.Accept{Window: window, ID: s.srv.id}
-	f := wire.Frame{Type: wire.FrameAccept, Seq: seq, Meta: meta, Payload: wire.AppendAccept(nil, &accept)}
+	f := wire.Frame{Type: wire.FrameAccept, Seq: seq, Codec: codec, Meta: meta, Payload: wire.AppendAccept(nil, &accept)}
 	err := s.send(&f)
 	if err != nil {
 		s.pipe.Fail(bus.AsError(err))

@@ -97,10 +97,10 @@
 //	application/octet-stream             bytes, for methods that take them
 //	any other                            bytes with that type, for methods that are known to take them; else 415
 //
-// Fields become JSON with the types of the method's schema, integers with all
-// their digits: a[b]=c is a field in an object, a field given several times, or
-// once as a[], is a list, and an object or list may be written as JSON. Without a
-// schema values are text.
+// Fields become JSON with the types of the method's schema, however deep they are,
+// and integers with all their digits: a[b][c]=d is a field in an object in an
+// object, a field given several times, or once as a[], is a list, and an object or
+// list may be written as JSON. Without a schema values are text.
 //
 // Bytes travel as they are, in parts if they are large. Beside them travel, as
 // metadata, their type (Media-Type), the name of a file (Filename) and the fields
@@ -179,6 +179,6 @@
 //	parts of a path                   64                          400
 //	routes                            10,000; 16 paths each       the rest is not served, and logged
 //	types of methods that are kept    10,000, 200,000 fields      the oldest are asked for again
-//	fields of a query or form         10,000, 16 deep             400
+//	fields of a query or form         10,000, 64 deep             400
 //	parts of a form with a file       1,000, one file             400
 package api

@@ -122,7 +122,7 @@ func (a *API) fromForm(ctx context.Context, t *target, body []byte) (input, erro
 }
 
 func (a *API) fromFields(ctx context.Context, t *target, q url.Values) (input, error) {
-	shape, err := a.shapes.request(ctx, t)
+	shape, err := a.shapes.typing(ctx, t)
 	if err != nil {
 		return input{}, err
 	}
@@ -156,7 +156,7 @@ func (a *API) merge(ctx context.Context, t *target, in *input) error {
 		}
 		return nil
 	}
-	shape, err := a.shapes.request(ctx, t)
+	shape, err := a.shapes.typing(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (a *API) merge(ctx context.Context, t *target, in *input) error {
 		}
 	}
 	for name, value := range t.params {
-		text, err := appendValue(nil, name, value, member(shape, name))
+		text, err := appendValue(nil, name, value, shape.field(name))
 		if err != nil {
 			return err
 		}

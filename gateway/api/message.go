@@ -73,7 +73,8 @@ func (a *API) relay(w http.ResponseWriter, r *http.Request, t *target) error {
 	defer cancel()
 	req := a.request(r, t, input{codec: codec.JSON, body: body})
 	req.Idempotent = reads(r)
-	res, err := a.bus.Client.Do(ctx, req)
+	res, done, err := a.bus.Whole(ctx, req)
+	defer done()
 	if err != nil {
 		return err
 	}

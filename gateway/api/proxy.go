@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"math/rand/v2"
@@ -23,10 +22,8 @@ import (
 )
 
 const (
-	// answerWithin is how long an app may take to begin its answer.
-	answerWithin = 30 * time.Second
-	// dialWithin is how long an app may take to accept a connection.
-	dialWithin = 2 * time.Second
+	// maxAppConns is how many connections there are to one app.
+	maxAppConns = 1024
 	// maxTries is how many instances of an app are tried.
 	maxTries = 3
 )
@@ -34,7 +31,7 @@ const (
 // A proxy passes requests on to apps that are registered with an address.
 type proxy struct {
 	api       *API
-	transport *http.Transport
+	transport *gateway.AppTransport
 	reverse   httputil.ReverseProxy
 }
 
@@ -52,16 +49,7 @@ type app struct {
 }
 
 func newProxy(a *API) *proxy {
-	p := &proxy{api: a}
-	dialer := &net.Dialer{Timeout: dialWithin, Control: p.control}
-	p.transport = &http.Transport{
-		Proxy: nil, // of the environment: an app is where it says it is
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, address)
-		},
-		MaxIdleConnsPerHost: 64, MaxConnsPerHost: 1024, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: answerWithin,
-		MaxResponseHeaderBytes: 64 << 10, DisableCompression: true,
-	}
+	p := &proxy{api: a, transport: gateway.NewAppTransport(maxAppConns, a.mayDial)}
 	p.reverse = httputil.ReverseProxy{
 		Rewrite: p.rewrite, Transport: p, ModifyResponse: p.modify, ErrorHandler: p.failed,
 		FlushInterval: -1, ErrorLog: log.New(a.cfg.Logger, "", 0),
@@ -69,19 +57,8 @@ func newProxy(a *API) *proxy {
 	return p
 }
 
-// control looks at the address that is being dialled, after names have become
-// addresses: no name can lead anywhere else.
-func (p *proxy) control(_, address string, _ syscall.RawConn) error {
-	at, err := netip.ParseAddrPort(address)
-	if err != nil || !p.api.mayDial(at.Addr()) {
-		return &forbidden{address}
-	}
-	return nil
-}
-
 // mayDial reports whether apps may be at an address.
 func (a *API) mayDial(at netip.Addr) bool {
-	at = at.Unmap().WithZone("")
 	if len(a.cfg.Targets) == 0 {
 		return at.IsLoopback()
 	}
@@ -91,13 +68,6 @@ func (a *API) mayDial(at netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// forbidden is the error of an app at an address that is not allowed.
-type forbidden struct{ address string }
-
-func (f *forbidden) Error() string {
-	return fmt.Sprintf("%s is not among the networks that apps may be in", f.address)
 }
 
 // serveApp passes a request on to an app of the service. web lets it become a
@@ -164,44 +134,10 @@ func (p *proxy) rewrite(pr *httputil.ProxyRequest) {
 	}
 }
 
-// RoundTrip sends a request to the first instance that takes connections. An
-// instance that refuses has not seen it, so the next one may have it, body and
-// all. Redirects are the client's to follow.
+// RoundTrip sends a request to the first instance that takes connections.
 func (p *proxy) RoundTrip(r *http.Request) (*http.Response, error) {
-	to := r.Context().Value(appKey{}).(*app)
-	body := &pending{ReadCloser: r.Body}
-	var err error
-	for _, address := range to.targets {
-		out := r.Clone(r.Context())
-		out.URL.Host, out.Host = address, address
-		if r.Body != nil && r.Body != http.NoBody {
-			out.Body = body
-		}
-		var res *http.Response
-		if res, err = p.transport.RoundTrip(out); err == nil {
-			return res, nil
-		}
-		if !errors.Is(err, syscall.ECONNREFUSED) || body.touched {
-			break
-		}
-	}
-	return nil, err
+	return p.transport.Send(r, r.Context().Value(appKey{}).(*app).targets, nil)
 }
-
-// A pending is a body that stays open for the next try, and tells whether
-// anything of it has gone out.
-type pending struct {
-	io.ReadCloser
-	touched bool
-}
-
-func (u *pending) Read(p []byte) (int, error) {
-	u.touched = true
-	return u.ReadCloser.Read(p)
-}
-
-// Close leaves the body to the server, which closes it.
-func (u *pending) Close() error { return nil }
 
 // modify bounds an answer, and takes from it what is not the app's to say.
 func (p *proxy) modify(res *http.Response) error {
@@ -252,7 +188,7 @@ func (p *proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 func (p *proxy) judge(r *http.Request, to *app, err error) error {
 	var e *bus.Error
 	_, over := errors.AsType[*http.MaxBytesError](err)
-	_, not := errors.AsType[*forbidden](err)
+	_, not := errors.AsType[*gateway.ForbiddenAddress](err)
 	timeout, isNet := errors.AsType[net.Error](err)
 	switch {
 	case r.Context().Err() != nil:

@@ -10,14 +10,13 @@ import (
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/codec"
-	"github.com/mbus-dev/mbus/discovery"
 )
 
 const (
 	// maxFields is the most fields of a query or a form.
 	maxFields = 10_000
 	// maxNesting is how deep the brackets of a field may go.
-	maxNesting = 16
+	maxNesting = 64
 )
 
 // A field is what a query says of one field: its values, or the fields in it.
@@ -31,7 +30,7 @@ type field struct {
 // the field b of the object a; a field that is there more than once, or is
 // written a[], is a list. shape says what the types are; where it does not, values
 // are text.
-func queryJSON(q url.Values, shape *discovery.Value) ([]byte, error) {
+func queryJSON(q url.Values, shape typing) ([]byte, error) {
 	root := &field{}
 	count := 0
 	for key, values := range q {
@@ -90,7 +89,7 @@ func (f *field) child(name string) *field {
 	return c
 }
 
-func (f *field) appendObject(dst []byte, path string, shape *discovery.Value) ([]byte, error) {
+func (f *field) appendObject(dst []byte, path string, shape typing) ([]byte, error) {
 	names := make([]string, 0, len(f.in))
 	for name := range f.in {
 		names = append(names, name)
@@ -107,7 +106,7 @@ func (f *field) appendObject(dst []byte, path string, shape *discovery.Value) ([
 			at = path + "[" + name + "]"
 		}
 		var err error
-		if dst, err = f.in[name].append(dst, at, member(shape, name)); err != nil {
+		if dst, err = f.in[name].append(dst, at, shape.field(name)); err != nil {
 			return nil, err
 		}
 	}
@@ -115,8 +114,8 @@ func (f *field) appendObject(dst []byte, path string, shape *discovery.Value) ([
 }
 
 // append appends f as JSON. path names it in errors.
-func (f *field) append(dst []byte, path string, shape *discovery.Value) ([]byte, error) {
-	element, isList := elementOf(shape)
+func (f *field) append(dst []byte, path string, shape typing) ([]byte, error) {
+	element, isList := shape.element()
 	switch {
 	case f.in != nil && isList:
 		return nil, bus.Errorf(bus.InvalidArgument, "the field %.100q is a list: write it several times, or as %.100s[]", path, path)
@@ -124,10 +123,7 @@ func (f *field) append(dst []byte, path string, shape *discovery.Value) ([]byte,
 		return f.appendObject(dst, path, shape)
 	case len(f.values) == 1 && !f.list && (!isList || strings.HasPrefix(f.values[0], "[")):
 		return appendValue(dst, path, f.values[0], shape)
-	case isList || f.list || typeOf(shape) == anything:
-		if !isList {
-			element = nil
-		}
+	case isList || f.list || shape.name() == anything:
 		dst = append(dst, '[')
 		for i, v := range f.values {
 			if i > 0 {
@@ -140,57 +136,12 @@ func (f *field) append(dst []byte, path string, shape *discovery.Value) ([]byte,
 		}
 		return append(dst, ']'), nil
 	}
-	return nil, bus.Errorf(bus.InvalidArgument, "the field %.100q is there %d times, and is one %s", path, len(f.values), shape.Type)
+	return nil, bus.Errorf(bus.InvalidArgument, "the field %.100q is there %d times, and is one %s", path, len(f.values), shape.name())
 }
-
-// anything is the type of what may be any JSON.
-const anything = "any"
-
-func typeOf(v *discovery.Value) string {
-	if v == nil || v.Type == "" {
-		return anything
-	}
-	return v.Type
-}
-
-// member is the field of that name in v, nil if v does not say. Names match as
-// encoding/json has it.
-func member(v *discovery.Value, name string) *discovery.Value {
-	if v == nil {
-		return nil
-	}
-	if element, ok := strings.CutPrefix(v.Type, "map[string]"); ok {
-		return &discovery.Value{Type: element}
-	}
-	var alike *discovery.Value
-	for i := range v.Values {
-		switch f := &v.Values[i]; {
-		case f.Name == name:
-			return f
-		case alike == nil && strings.EqualFold(f.Name, name):
-			alike = f
-		}
-	}
-	return alike
-}
-
-// elementOf is what v is a list of; false if it is none. Bytes are text.
-func elementOf(v *discovery.Value) (*discovery.Value, bool) {
-	if v == nil || !strings.HasPrefix(v.Type, "[]") || v.Type == bytesType {
-		return nil, false
-	}
-	if len(v.Values) == 1 {
-		return &v.Values[0], true
-	}
-	return &discovery.Value{Type: v.Type[2:]}, true
-}
-
-// bytesType is how a Value calls bytes, which are base64 in JSON.
-const bytesType = "[]uint8"
 
 // appendValue appends one value of a field in the JSON of its type.
-func appendValue(dst []byte, path, text string, shape *discovery.Value) ([]byte, error) {
-	kind := typeOf(shape)
+func appendValue(dst []byte, path, text string, shape typing) ([]byte, error) {
+	kind := shape.name()
 	wrong := func() ([]byte, error) {
 		return nil, bus.Errorf(bus.InvalidArgument, "the field %.100q: %.60q is no %s", path, text, kind)
 	}

@@ -64,7 +64,7 @@ func TestAQueryBecomesJSONOfTheTypesOfTheMethod(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := queryJSON(q, place())
+		got, err := queryJSON(q, typing{value: place()})
 		if err != nil || string(got) != c.want {
 			t.Errorf("%s: got %s, %v; want %s", c.query, got, err, c.want)
 		}
@@ -89,14 +89,64 @@ func TestAQueryThatDoesNotFitSaysWhichField(t *testing.T) {
 		"at[lat=1":                      `brackets`,
 		"at[lat]x=1":                    `brackets`,
 		strings.Repeat("a[", 5):         `brackets`,
-		"a" + strings.Repeat("[b]", 17): `brackets`,
+		"a" + strings.Repeat("[b]", 65): `brackets`,
 	} {
 		q, err := url.ParseQuery(query)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := queryJSON(q, place())
+		got, err := queryJSON(q, typing{value: place()})
 		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %s, %v; want an error with %q", query, got, err, want)
+		}
+	}
+}
+
+// tree describes a message that holds itself in every way.
+const tree = `{"$ref":"#/$defs/Tree","$defs":{"Tree":{"type":"object","title":"Tree","properties":{
+	"n":{"type":"integer","format":"int64"}, "on":{"type":"boolean"}, "marks":{"type":"array","items":{"type":"integer","format":"int32"}},
+	"next":{"anyOf":[{"$ref":"#/$defs/Tree"},{"type":"null"}]},
+	"all":{"type":"array","items":{"$ref":"#/$defs/Tree"}},
+	"by":{"type":"object","additionalProperties":{"$ref":"#/$defs/Tree"}},
+	"sums":{"type":"object","additionalProperties":{"type":"number"}}}}}}`
+
+func TestTheTypesOfFieldsGoAsDeepAsTheFields(t *testing.T) {
+	deep := func(levels int) (query, want string) {
+		return "next" + strings.Repeat("[next]", levels-1) + "[n]=7", strings.Repeat(`{"next":`, levels) + `{"n":7}` + strings.Repeat("}", levels)
+	}
+	deepQuery, deepWant := deep(63)
+	for query, want := range map[string]string{
+		"n=1&next[n]=2":                  `{"n":1,"next":{"n":2}}`,
+		"next[next][next][next][n]=1":    `{"next":{"next":{"next":{"next":{"n":1}}}}}`,
+		"next[by][x][next][by][y][on]=1": `{"next":{"by":{"x":{"next":{"by":{"y":{"on":true}}}}}}}`,
+		"next[next][next][sums][a]=1.50": `{"next":{"next":{"next":{"sums":{"a":1.50}}}}}`,
+		"next[next][next][marks]=1":      `{"next":{"next":{"next":{"marks":[1]}}}}`,
+		"NEXT[Next][next][N]=1":          `{"NEXT":{"Next":{"next":{"N":1}}}}`,
+		`next[next][next][all]={"n":1}`:  `{"next":{"next":{"next":{"all":[{"n":1}]}}}}`,
+		`by[a][by][b][next]={"n":1}`:     `{"by":{"a":{"by":{"b":{"next":{"n":1}}}}}}`,
+		"next[next][next][unknown][n]=1": `{"next":{"next":{"next":{"unknown":{"n":"1"}}}}}`,
+		deepQuery:                        deepWant,
+	} {
+		q, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := queryJSON(q, typing{part: discovery.PartOf([]byte(tree))})
+		if err != nil || string(got) != want || codec.Guard(codec.JSON, got) != nil {
+			t.Errorf("%s: got %s, %v; want %s", query, got, err, want)
+		}
+	}
+	for query, want := range map[string]string{
+		"next[next][next][next][n]=x":                   `"next[next][next][next][n]": "x" is no int64`,
+		"next[next][next][all][n]=1":                    `is a list`,
+		"next[next][next][n]=1&next[next][next][n]=2":   `is there 2 times, and is one int64`,
+		"next" + strings.Repeat("[next]", 64) + "[n]=7": `over 64 deep`,
+	} {
+		q, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := queryJSON(q, typing{part: discovery.PartOf([]byte(tree))}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %s, %v; want an error with %q", query, got, err, want)
 		}
 	}
@@ -104,7 +154,7 @@ func TestAQueryThatDoesNotFitSaysWhichField(t *testing.T) {
 
 func TestAQueryWithoutKnownTypesIsText(t *testing.T) {
 	q := url.Values{"a": {"1"}, "b": {"true", "false"}, "c[d]": {"x"}, "e[]": {"y"}}
-	got, err := queryJSON(q, nil)
+	got, err := queryJSON(q, typing{})
 	if want := `{"a":"1","b":["true","false"],"c":{"d":"x"},"e":["y"]}`; err != nil || string(got) != want {
 		t.Errorf("got %s, %v; want %s", got, err, want)
 	}
@@ -119,7 +169,7 @@ func FuzzAQueryBecomesJSONOrAnError(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, shape := range []*discovery.Value{place(), nil} {
+		for _, shape := range []typing{{value: place()}, {part: discovery.PartOf([]byte(tree))}, {}} {
 			got, err := queryJSON(q, shape)
 			if err != nil {
 				continue

@@ -62,9 +62,12 @@ func (a *API) call(w http.ResponseWriter, r *http.Request, t *target, held *hold
 		return err
 	}
 	defer cancel()
-	res, err := a.bus.Client.Do(ctx, a.request(r, t, in))
+	res, err := a.bus.Fetch(ctx, r, a.request(r, t, in))
 	if err != nil {
 		return err
+	}
+	if res.Parts != nil {
+		return a.download(w, r, t, res, want, list)
 	}
 	body, kind, err := convert(res, want, list)
 	if err != nil {

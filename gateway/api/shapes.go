@@ -17,6 +17,8 @@ const (
 	// oldest go first.
 	maxShapes = 10_000
 	maxParts  = 200_000
+	// bytesOfPart is how many bytes of a schema count as one part.
+	bytesOfPart = 8
 	// askLimit bounds the question for a schema.
 	askLimit = 2 * time.Second
 	// forgetAfter is how long a schema that its service does not have is not
@@ -41,6 +43,7 @@ type shapeKey struct{ service, hash string }
 
 type shape struct {
 	value *discovery.Value // nil: the service does not have it
+	part  discovery.Part   // the same, to any depth
 	parts int
 	at    time.Time
 }
@@ -52,21 +55,32 @@ func newShapes(b *gateway.Bus) *shapes {
 // request returns what a method takes, nil if that is not described. The error is
 // that of a service that does not answer.
 func (s *shapes) request(ctx context.Context, t *target) (*discovery.Value, error) {
-	return s.get(ctx, t, t.endpoint.RequestValue, t.endpoint.Request)
+	known, err := s.get(ctx, t, t.endpoint.RequestValue, t.endpoint.Request)
+	return known.value, err
+}
+
+// typing returns what the fields of a method take, as request does.
+func (s *shapes) typing(ctx context.Context, t *target) (typing, error) {
+	if said := t.endpoint.RequestValue; said != nil {
+		return typing{value: said}, nil
+	}
+	known, err := s.get(ctx, t, nil, t.endpoint.Request)
+	return typing{part: known.part}, err
 }
 
 // answer returns what a method gives, as request does.
 func (s *shapes) answer(ctx context.Context, t *target) (*discovery.Value, error) {
-	return s.get(ctx, t, t.endpoint.ResponseValue, t.endpoint.Response)
+	known, err := s.get(ctx, t, t.endpoint.ResponseValue, t.endpoint.Response)
+	return known.value, err
 }
 
-func (s *shapes) get(ctx context.Context, t *target, said *discovery.Value, hash string) (*discovery.Value, error) {
+func (s *shapes) get(ctx context.Context, t *target, said *discovery.Value, hash string) (shape, error) {
 	if said != nil || hash == "" {
-		return said, nil
+		return shape{value: said}, nil
 	}
 	key := shapeKey{t.service, hash}
 	if known, ok := s.find(key); ok {
-		return known.value, nil
+		return known, nil
 	}
 	// Others wait for the same answer: the one who asks may leave.
 	found, err, _ := s.asking.Do(key.service+" "+key.hash, func() (any, error) {
@@ -74,8 +88,8 @@ func (s *shapes) get(ctx context.Context, t *target, said *discovery.Value, hash
 		defer cancel()
 		return s.ask(ctx, t, key)
 	})
-	value, _ := found.(*discovery.Value)
-	return value, err
+	known, _ := found.(shape)
+	return known, err
 }
 
 func (s *shapes) find(key shapeKey) (shape, bool) {
@@ -86,18 +100,19 @@ func (s *shapes) find(key shapeKey) (shape, bool) {
 }
 
 // ask asks one of the instances that have the method for a schema.
-func (s *shapes) ask(ctx context.Context, t *target, key shapeKey) (*discovery.Value, error) {
+func (s *shapes) ask(ctx context.Context, t *target, key shapeKey) (shape, error) {
 	bodies, err := discovery.Schemas(ctx, s.bus.Conn, *t.instance, key.hash)
 	if err != nil && bus.AsError(err).End != bus.Handler {
-		return nil, err
+		return shape{}, err
 	}
-	var value *discovery.Value
+	one := shape{parts: 1, at: time.Now()}
 	if body, ok := bodies[key.hash]; ok {
 		v := discovery.ValueOf(body)
-		value = &v
+		one.value, one.part = &v, discovery.PartOf(body)
+		one.parts += partsOf(&v) + len(body)/bytesOfPart
 	}
-	s.put(key, shape{value: value, parts: 1 + partsOf(value), at: time.Now()})
-	return value, nil
+	s.put(key, one)
+	return one, nil
 }
 
 func (s *shapes) put(key shapeKey, one shape) {

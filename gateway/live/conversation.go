@@ -58,7 +58,7 @@ func (c *conversation) serve() {
 	c.sock.serve(c.receive)
 	err := c.relay()
 	c.t.cancel() // what the reader does ends before it is waited for
-	c.sock.close(err, func(err error) []byte { return bytes.TrimSpace(failureLine(c.t.failure(err))) })
+	c.sock.close(err, func(err error) []byte { return bytes.TrimSpace(failureLine(c.t.failed(c.stream, err))) })
 }
 
 // relay opens the stream and sends its messages to the client. It returns why
@@ -112,7 +112,7 @@ func (c *conversation) relay() error {
 		case m := <-p.got:
 			switch {
 			case m.err == io.EOF: //nolint:errorlint // it is never wrapped
-				return nil
+				return c.end()
 			case m.err != nil:
 				return m.err
 			}

@@ -40,10 +40,14 @@
 //	the good end    event: end                           the end, with the trailer Mbus-End: ok
 //	                data: {"reason":"done","trailer":    and the service's metadata as further
 //	                {"rows":"3"}}                        trailers
-//	a failure       event: error, data: a Failure        {"error":{…}}, a gateway.Failure,
-//	                                                     with the trailer Mbus-End: handler, …
+//	a failure       event: error, data: a Failure,       {"error":{…}}, a gateway.Failure, with
+//	                with "trailer" if there is one       "trailer" if there is one; the trailer
+//	                                                     Mbus-End: handler, …, and those as above
 //	the gateway     event: end                           {"error":{…}} of code 503,
 //	stops           data: {"reason":"shutdown"}          with the trailer Mbus-End: refused
+//
+// The one answer of ServeUpload has the service's metadata as trailers as well, if
+// they come within half a second; without them it has a Content-Length.
 //
 // A document {"error":…} may be a message, too: the trailer, which HTTP/1.0 does
 // not have, tells them apart. A body that ends without the trailer was cut off.
@@ -58,14 +62,19 @@
 //	frame                     from the client                  to the client
 //	text                      a message in JSON                a message in JSON
 //	binary                    a message in msgpack             a message in msgpack
-//	empty text                the last message has been sent   -
-//	text {"error":{…}}        -                                a gateway.Failure; the close follows
+//	empty text                the last message has been sent   the same: a trailer follows
+//	text {"trailer":{…}}      -                                behind it, the metadata that the service sends
+//	                                                           with a good end; the close follows
+//	text {"error":{…}}        -                                a gateway.Failure, with "trailer" if there is
+//	                                                           one; the close follows
 //
-// The empty text collides with nothing, since no JSON document is empty.
+// The empty text collides with nothing, since no JSON document is empty. Whoever
+// has no use for trailers reads over it and what follows; without a trailer there is
+// neither.
 // Answers come in the kind of the client's latest message, text at first. The
 // subprotocol mbus.json allows text only, mbus.msgpack binary only, and the empty
-// text. A stream whose request is in its URL takes no messages. What metadata a
-// service sends with the end of a stream does not travel over a WebSocket.
+// text. A stream whose request is in its URL takes no messages. Trailers and
+// failures are text under mbus.msgpack, too.
 //
 //	close  reason              when
 //	1000                       the good end; the client's own close is answered with its code

@@ -103,7 +103,7 @@ func lineEvents() eventFeed {
 		gap:         []byte("{\"gap\":{\"reason\":\"broker\"}}\n"),
 		lost:        []byte("{\"lost\":{\"reason\":\"slow\"}}\n"),
 		shutdown:    []byte("{\"end\":{\"reason\":\"shutdown\"}}\n"),
-		fail:        failureLine,
+		fail:        func(f gateway.Failure) []byte { return failureLine(f) },
 	}
 }
 

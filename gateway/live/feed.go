@@ -24,7 +24,7 @@ type feed interface {
 	// ping is what keeps an idle connection open; empty means nothing.
 	ping() []byte
 	// fail is the last thing that goes out, and so is end.
-	fail(h http.Header, f gateway.Failure, end string) []byte
+	fail(h http.Header, f failure, end string) []byte
 	end(h http.Header, trailer rpc.Metadata) []byte
 	// leave tells that the gateway stops before the stream is over.
 	leave(h http.Header, f gateway.Failure) []byte
@@ -53,7 +53,7 @@ func (s *sse) message(line []byte) []byte {
 
 func (*sse) ping() []byte { return []byte(": ping\n\n") }
 
-func (*sse) fail(_ http.Header, f gateway.Failure, _ string) []byte {
+func (*sse) fail(_ http.Header, f failure, _ string) []byte {
 	return namedEvent("error", f)
 }
 
@@ -113,40 +113,29 @@ func (ndjson) message(line []byte) []byte { return append(line[:len(line):len(li
 
 func (ndjson) ping() []byte { return nil }
 
-func (ndjson) fail(h http.Header, f gateway.Failure, end string) []byte {
+func (ndjson) fail(h http.Header, f failure, end string) []byte {
 	h.Set(gateway.HeaderEnd, end)
+	setTrailer(h, f.Trailer)
 	return failureLine(f)
 }
 
 func (ndjson) end(h http.Header, trailer rpc.Metadata) []byte {
 	h.Set(gateway.HeaderEnd, "ok")
-	for name, value := range public(trailer) {
-		h.Set(http.TrailerPrefix+name, value)
-	}
+	setTrailer(h, public(trailer))
 	return nil
 }
 
 func (n ndjson) leave(h http.Header, f gateway.Failure) []byte {
-	return n.fail(h, f, "refused")
+	return n.fail(h, failure{Failure: f}, "refused")
 }
 
-func failureLine(f gateway.Failure) []byte {
+// failureLine is a Failure, or a failure, as a line of its own.
+func failureLine(f any) []byte {
 	line, err := json.Marshal(struct {
-		Error gateway.Failure `json:"error"`
+		Error any `json:"error"`
 	}{f})
 	if err != nil {
 		return []byte("{\"error\":{}}\n") // only Data can be wrong, and it was checked
 	}
 	return append(line, '\n')
-}
-
-// public leaves out what belongs to the bus.
-func public(m rpc.Metadata) rpc.Metadata {
-	out := make(rpc.Metadata, len(m))
-	for name, value := range m {
-		if !gateway.Internal(name) {
-			out[name] = value
-		}
-	}
-	return out
 }

@@ -194,9 +194,9 @@ func TestFramesAreHeldToTheRules(t *testing.T) {
 		{"not JSON", masked(fin|opText, "{"), []string{"...", "close 4400 invalid_argument"}},
 		{"two documents", masked(fin|opText, m("a")+m("b")), []string{"...", "close 4400 invalid_argument"}},
 		{"not msgpack", masked(fin|opBinary, "\xc1"), []string{"...", "close 4400 invalid_argument"}},
-		{"the end of messages", join(ok, masked(fin|opText, "")), append(a("ok"), "close 1000")},
-		{"the end in fragments", join(ok, masked(opText, ""), masked(fin|opContinuation, "")), append(a("ok"), "close 1000")},
-		{"the end at once", masked(fin|opText, ""), []string{"close 1000"}},
+		{"the end of messages", join(ok, masked(fin|opText, "")), append(a("ok"), end(1)...)},
+		{"the end in fragments", join(ok, masked(opText, ""), masked(fin|opContinuation, "")), append(a("ok"), end(1)...)},
+		{"the end at once", masked(fin|opText, ""), end(0)},
 		{"a failure", masked(fin|opText, m("fail")), []string{"...", "close 4409 conflict"}},
 	}
 	if len(tests) < 60 {

@@ -160,6 +160,7 @@ func newRoomFor(t testing.TB, b *bustest.Bus, http2 bool, change ...func(*live.C
 	srv := rpc.NewServer(b.Conn(t), rpc.ServerConfig{Name: lab})
 	rpc.Register(srv, r.lab)
 	srv.HandleRawStream("Lab.Odd", "server-stream", odd)
+	srv.HandleRawStream("Lab.Tail", "bidi", tail)
 	facade := gateway.NewBus(r.conn, gateway.BusConfig{From: "go.micro.api"})
 	for _, runner := range []bus.Runner{srv, facade} {
 		if err := runner.Start(bustest.Context(t)); err != nil {

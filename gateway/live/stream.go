@@ -108,7 +108,7 @@ func (t *talk) relay(p *puller, out feed) {
 			t.refuse(err)
 			return
 		}
-		last(out.fail(t.w.Header(), t.failure(err), endOf(err)))
+		last(out.fail(t.w.Header(), t.failed(p.stream, err), endOf(err)))
 	}
 
 	first := time.NewTimer(headAfter)

@@ -23,8 +23,8 @@ const quiet = 60 * time.Second
 
 // ServeUpload calls a client stream: each line of the NDJSON body is a message,
 // and what the service answers, which it may do before the end of the body, is
-// the answer to the request. Over a WebSocket it is ServeWebSocket. req.Body is
-// not used.
+// the answer to the request, with the trailer of the stream. Over a WebSocket it is
+// ServeWebSocket. req.Body is not used.
 //
 // Of the body there is never more than one line here. It goes on being read only
 // while the service takes what it has been sent.
@@ -53,16 +53,19 @@ func (s *Server) ServeUpload(w http.ResponseWriter, r *http.Request, req *rpc.Re
 		t.refuse(err)
 		return
 	}
-	answer, err := t.upload(stream)
+	answer, trailer, err := t.upload(stream)
 	if err != nil {
 		t.refuse(err)
 		return
 	}
 	o, release := t.outlet()
 	defer release()
-	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
+	if trailer == nil { // which HTTP/1.1 has only where no length is said
+		w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
+	}
 	if o.begin("application/json") == nil {
 		_ = o.write(answer) // a client who has gone does not miss it
+		setTrailer(w.Header(), trailer)
 	}
 }
 
@@ -80,7 +83,7 @@ func linesOf(r *http.Request) error {
 	return wrong(http.StatusUnsupportedMediaType, "Content-Type %q: send application/x-ndjson, one JSON document a line", name)
 }
 
-func (t *talk) upload(stream *rpc.RawStream) ([]byte, error) {
+func (t *talk) upload(stream *rpc.RawStream) (answer []byte, trailer rpc.Metadata, err error) {
 	rc := http.NewResponseController(t.w)
 	_ = rc.EnableFullDuplex() // HTTP/2 is so by itself
 	body := &patientBody{body: t.r.Body, rc: rc}
@@ -95,7 +98,9 @@ func (t *talk) upload(stream *rpc.RawStream) ([]byte, error) {
 		}
 	})
 	p := pull(stream)
-	answer, err := t.answer(p, bad)
+	if answer, err = t.answer(p, bad); err == nil {
+		trailer = t.trailer(p)
+	}
 	p.stop() // ends Send
 	body.abandon()
 	pump.Wait()
@@ -106,7 +111,7 @@ func (t *talk) upload(stream *rpc.RawStream) ([]byte, error) {
 			err = reason
 		}
 	}
-	return answer, err
+	return answer, trailer, err
 }
 
 // answer waits for the answer of the service, or for what comes in its place.

@@ -33,7 +33,7 @@ func (s *Server) call(ctx context.Context, req *sdk.CallToolRequest, t target) (
 	}
 	body, err := s.ask(ctx, t, arguments)
 	if err == nil && len(body) > maxAnswer {
-		err = bus.Errorf(bus.TooLarge, "the answer has %d bytes, and tools return %d at most", len(body), maxAnswer)
+		err = overAnswer(len(body))
 	}
 	if err != nil {
 		return failed(ctx, err), nil
@@ -63,11 +63,25 @@ func (s *Server) ask(ctx context.Context, t target, arguments json.RawMessage) (
 	if t.endpoint.Kind == discovery.KindServerStream {
 		return s.collect(ctx, req)
 	}
+	req.InParts = true
 	res, err := s.bus.Client.Do(ctx, req)
 	if err != nil {
 		return nil, err
 	}
+	if res.Parts != nil && res.Parts.Size() > maxAnswer {
+		_ = res.Parts.Close() // it cannot fail
+		return nil, overAnswer(res.Parts.Size())
+	}
+	release, err := s.bus.Gather(res, codec.JSON)
+	defer release() // what is left of it is under maxAnswer
+	if err != nil {
+		return nil, err
+	}
 	return asJSON(res.Codec, res.Body)
+}
+
+func overAnswer(size int) error {
+	return bus.Errorf(bus.TooLarge, "the answer has %d bytes, and tools return %d at most", size, maxAnswer)
 }
 
 // collect reads the first messages of a server stream as a JSON list.

@@ -112,9 +112,9 @@ func (s *Sidecar) servePath(w http.ResponseWriter, r *http.Request, parts []stri
 		return
 	}
 	defer cancel()
-	res, err := s.bus.Client.Do(ctx, req)
+	res, err := s.bus.Fetch(ctx, r, req)
 	if err == nil {
-		err = gateway.WriteJSON(w, res)
+		err = s.bus.WriteJSON(w, res)
 	}
 	if err != nil {
 		s.fail(w, r, err)

@@ -1,18 +1,14 @@
 package web
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
 	"net/url"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/mbus-dev/mbus/gateway"
 )
@@ -20,36 +16,15 @@ import (
 const (
 	maxAppTries = 3
 	// maxAppBody bounds a request to an app.
-	maxAppBody      = 64 << 20
-	appDialTime     = 2 * time.Second
-	appAnswerTime   = 30 * time.Second
-	appMaxHeader    = 64 << 10
-	appConnsPerHost = 256
+	maxAppBody  = 64 << 20
+	maxAppConns = 256
 )
 
 var _ http.RoundTripper = (*apps)(nil)
 
-// errElsewhere is about an app that is registered at an address which is not of
-// this machine.
-var errElsewhere = errors.New("the app is registered at an address of another machine, and the dashboard shows those of its own")
-
-func newTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: appDialTime, Control: func(_, address string, _ syscall.RawConn) error {
-		// Names have become addresses by now: none can lead anywhere else.
-		if at, err := netip.ParseAddrPort(address); err != nil || !at.Addr().Unmap().IsLoopback() {
-			return errElsewhere
-		}
-		return nil
-	}}
-	return &http.Transport{
-		Proxy: nil, // of the environment: an app is where it says it is
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, address)
-		},
-		MaxIdleConnsPerHost: 16, MaxConnsPerHost: appConnsPerHost, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: appAnswerTime,
-		MaxResponseHeaderBytes: appMaxHeader, DisableCompression: true,
-	}
-}
+// elsewhere is about an app that is registered at an address which is not of this
+// machine.
+const elsewhere = "the app is registered at an address of another machine, and the dashboard shows those of its own"
 
 // rewrite makes the request that the app gets.
 func (a *apps) rewrite(p *httputil.ProxyRequest) {
@@ -104,44 +79,11 @@ func withoutOwnCookies(r *http.Request) {
 	}
 }
 
-// RoundTrip sends a request to the first node that takes connections. One that
-// refuses has not seen it, so the next may have it.
+// RoundTrip sends a request to the first node that takes connections.
 func (a *apps) RoundTrip(r *http.Request) (*http.Response, error) {
 	v := r.Context().Value(visitKey{}).(*visit)
-	body := &pending{ReadCloser: r.Body}
-	var err error
-	for i, address := range v.targets {
-		v.tried = v.nodes[i]
-		out := r.Clone(r.Context())
-		out.URL.Host, out.Host = address, address
-		if r.Body != nil && r.Body != http.NoBody {
-			out.Body = body
-		}
-		var res *http.Response
-		if res, err = a.transport.RoundTrip(out); err == nil {
-			return res, nil
-		}
-		if !errors.Is(err, syscall.ECONNREFUSED) || body.touched {
-			break
-		}
-	}
-	return nil, err
+	return a.transport.Send(r, v.targets, func(i int) { v.tried = v.nodes[i] })
 }
-
-// A pending is a body that stays open for the next try, and tells whether
-// anything of it has gone out.
-type pending struct {
-	io.ReadCloser
-	touched bool
-}
-
-func (p *pending) Read(b []byte) (int, error) {
-	p.touched = true
-	return p.ReadCloser.Read(b)
-}
-
-// Close leaves the body to the server, which closes it.
-func (p *pending) Close() error { return nil }
 
 // modify takes from an answer what is not the app's to say, and puts it into the
 // sandbox where it is on the origin of the dashboard.
@@ -206,11 +148,12 @@ func (a *apps) unanswered(rw http.ResponseWriter, r *http.Request, err error) {
 	v := r.Context().Value(visitKey{}).(*visit)
 	timeout, isNet := errors.AsType[net.Error](err)
 	_, over := errors.AsType[*http.MaxBytesError](err)
+	_, not := errors.AsType[*gateway.ForbiddenAddress](err)
 	switch {
 	case over:
 		a.fail(rw, r, v, http.StatusRequestEntityTooLarge, fmt.Sprintf("a request to an app has at most %d bytes", maxAppBody))
-	case errors.Is(err, errElsewhere):
-		a.fail(rw, r, v, http.StatusForbidden, errElsewhere.Error())
+	case not:
+		a.fail(rw, r, v, http.StatusForbidden, elsewhere)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		a.fail(rw, r, v, http.StatusServiceUnavailable, "the app "+v.alias+" is registered and takes no connections")
 	case isNet && timeout.Timeout():

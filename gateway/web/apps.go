@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -41,7 +42,7 @@ func appHost(hostport string) (alias string, ok bool) {
 // apps show the web apps that are registered with an address.
 type apps struct {
 	web       *Web
-	transport *http.Transport
+	transport *gateway.AppTransport
 	reverse   httputil.ReverseProxy
 
 	mu     sync.Mutex
@@ -63,7 +64,7 @@ type visit struct {
 type visitKey struct{}
 
 func newApps(w *Web) *apps {
-	a := &apps{web: w, transport: newTransport(), failed: make(map[string]problem)}
+	a := &apps{web: w, transport: gateway.NewAppTransport(maxAppConns, netip.Addr.IsLoopback), failed: make(map[string]problem)}
 	a.reverse = httputil.ReverseProxy{
 		Rewrite: a.rewrite, Transport: a, ModifyResponse: a.modify, ErrorHandler: a.unanswered,
 		FlushInterval: -1, ErrorLog: log.New(discard{}, "", 0), // the access log has the status

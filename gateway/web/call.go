@@ -74,18 +74,20 @@ func (w *Web) serveCall(rw http.ResponseWriter, r *http.Request) {
 		gateway.WriteError(rw, r, Service, err)
 		return
 	}
-	e := w.call(r, &asked)
+	e, release := w.call(r, &asked)
+	defer release()
 	e.RequestID = gateway.RequestID(r.Context())
 	writeJSON(rw, r, http.StatusOK, e)
 }
 
-func (w *Web) call(r *http.Request, asked *callRequest) *envelope {
+// call returns what the page gets, and what must be called once that is written.
+func (w *Web) call(r *http.Request, asked *callRequest) (*envelope, func()) {
 	start := time.Now()
 	req, err := w.request(r, asked)
 	if err != nil {
 		e := failed(err, start)
 		e.Failure = failureRequest
-		return e
+		return e, func() {}
 	}
 	timeout := defaultTimeout
 	if asked.Timeout > 0 {
@@ -94,13 +96,13 @@ func (w *Web) call(r *http.Request, asked *callRequest) *envelope {
 	ctx, cancel := context.WithTimeout(gateway.Operator(r.Context()), timeout)
 	defer cancel()
 	tried := w.candidates(req)
-	res, err := w.bus.Client.Do(ctx, req)
+	res, release, err := w.bus.Whole(ctx, req)
 	if err != nil {
 		e := failed(err, start)
 		w.explain(e, req, tried)
-		return e
+		return e, release
 	}
-	return answered(res, req, start)
+	return answered(res, req, start), release
 }
 
 // request is the call that a page wants.

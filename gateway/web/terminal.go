@@ -208,7 +208,8 @@ func (w *Web) run(ctx context.Context, r *http.Request, words []string) (string,
 		if len(args) == 3 {
 			request = args[2]
 		}
-		e := w.call(r, &callRequest{Service: args[0], Method: args[1], Request: json.RawMessage(request), Timeout: defaultTimeout.Milliseconds()})
+		e, release := w.call(r, &callRequest{Service: args[0], Method: args[1], Request: json.RawMessage(request), Timeout: defaultTimeout.Milliseconds()})
+		defer release()
 		return e.print()
 	}
 	return "", bus.Errorf(bus.InvalidArgument, "there is no %q here; help lists what there is", verb)

@@ -82,6 +82,7 @@ func (c *Cache) Wrap(next rpc.HandlerFunc) rpc.HandlerFunc {
 		if req.Stream || !c.reads(req) {
 			return next(ctx, req)
 		}
+		req = inOne(req)
 		key := identity(req, c.cfg.Meta)
 		kept, fresh, forgets := c.get(key)
 		if fresh {

@@ -47,3 +47,14 @@ func clone(res *rpc.Response) *rpc.Response {
 	}
 	return &rpc.Response{Codec: res.Codec, Body: bytes.Clone(res.Body), Meta: maps.Clone(res.Meta)}
 }
+
+// inOne is a request whose answer comes whole: what is kept or shared cannot be
+// read part by part.
+func inOne(req *rpc.Request) *rpc.Request {
+	if !req.InParts {
+		return req
+	}
+	own := *req
+	own.InParts = false
+	return &own
+}

@@ -46,6 +46,7 @@ func Merge(cfg MergeConfig) rpc.Middleware {
 			if req.Stream || !cfg.For(req) {
 				return next(ctx, req)
 			}
+			req = inOne(req)
 			return m.call(ctx, req, identity(req, cfg.Meta), next)
 		}
 	}

@@ -72,6 +72,20 @@ func (p *Pipe) recv(ctx context.Context, size int) (codec uint8, data []byte, sh
 	return codec, data, false, nil
 }
 
+// RecvPart is Recv for who takes a message part by part: more says that it goes on
+// with the next one, begun that parts of it were taken already. A peer that stops
+// then ends the stream.
+func (p *Pipe) RecvPart(ctx context.Context, begun bool) (codec uint8, data []byte, more bool, err error) {
+	one, err := p.next(ctx)
+	if err != nil {
+		if begun {
+			err = p.torn(err)
+		}
+		return 0, nil, false, err
+	}
+	return one.codec, one.data, one.more, nil
+}
+
 // tooLong says what is wrong with a message that has n bytes so far.
 func (p *Pipe) tooLong(n, said int) *bus.Error {
 	switch {
