@@ -89,7 +89,7 @@ func (w *Web) call(r *http.Request, asked *callRequest) *envelope {
 	}
 	timeout := defaultTimeout
 	if asked.Timeout > 0 {
-		timeout = min(time.Duration(asked.Timeout)*time.Millisecond, maxTimeout)
+		timeout = time.Duration(min(asked.Timeout, maxTimeout.Milliseconds())) * time.Millisecond
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()

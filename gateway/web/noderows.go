@@ -1,6 +1,7 @@
 package web
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -60,16 +61,37 @@ func (i *instance) node(now time.Time) *node {
 	n := &node{
 		ID: i.info.NodeID(), Instance: i.info.CallID(), Service: i.info.Service, Version: i.info.Version, Kind: kindOfNode(&i.info),
 		State: i.state(now), Address: addressOf(&i.info), Started: milli(i.info.Started), Interval: i.info.Interval.Milliseconds(),
-		Metadata: i.info.Metadata, Server: i.info.Server, Client: i.info.Client,
+		Metadata: brief(i.info.Metadata), Server: i.info.Server, Client: i.info.Client,
 		nodeNumbers: nodeNumbers{
 			Load: i.now.load, InFlight: i.now.inFlight, LastSeen: milli(i.info.LastSeen), Rate: i.now.rate, P99: i.now.p99, Errors: i.now.errors,
 			processNumbers: i.process, Requests: i.requests, Failed: i.failed,
 		},
 	}
-	if n.Metadata == nil {
-		n.Metadata = map[string]string{}
-	}
 	return n
+}
+
+// maxBrief bounds the metadata of one node among others; its own page has it all.
+const maxBrief = 1 << 10
+
+// brief is metadata without what is too long for a list. It is not nil.
+func brief(metadata map[string]string) map[string]string {
+	size := 0
+	for key, value := range metadata {
+		size += len(key) + len(value)
+	}
+	if size <= maxBrief && metadata != nil {
+		return metadata
+	}
+	short := make(map[string]string)
+	left := maxBrief
+	for _, key := range slices.Sorted(maps.Keys(metadata)) {
+		value := cutText(metadata[key])
+		if left -= len(key) + len(value); left < 0 {
+			break
+		}
+		short[key] = value
+	}
+	return short
 }
 
 func kindOfNode(i *discovery.Instance) string {
@@ -147,12 +169,16 @@ func (n numberNode) MarshalJSON() ([]byte, error) {
 	return append(b, ']'), nil
 }
 
-// publishNodes tells the page of nodes.
+// publishNodes tells the page of nodes, as publishRows does that of services.
 func (c *collector) publishNodes(now time.Time) {
 	d := nodesDelta{
 		Topic: topicNodes, Seq: c.nodes.seq + 1, Prev: c.nodes.seq, At: now.UnixMilli(), Totals: c.t.all, Nodes: []*node{}, Gone: []string{},
 	}
 	c.nodes.seq++
+	if !c.hub.wants(topicNodes) && now.Sub(c.nodesAsked) >= interest {
+		c.t.left = nil
+		return
+	}
 	for _, i := range c.t.nodes {
 		n := i.node(now)
 		switch {
@@ -193,16 +219,11 @@ func (c *collector) publishSingle(now time.Time) {
 	}
 }
 
-// nodeByID finds an instance by what people call it.
+// nodeByID finds an instance by what people call it. Of two with one id it is the
+// one that has been there longer.
 func (t *table) nodeByID(id string) *instance {
-	s := t.byID[id]
-	if s == nil {
-		return nil
-	}
-	for _, i := range s.instances {
-		if i.info.NodeID() == id {
-			return i
-		}
+	if all := t.byID[id]; len(all) > 0 {
+		return all[0]
 	}
 	return nil
 }

@@ -2,8 +2,13 @@ package web
 
 import (
 	"math"
+	"slices"
 	"time"
 )
+
+// maxEndpoints bounds the methods of a service that are remembered after they
+// have gone.
+const maxEndpoints = 4096
 
 // totals are those of all services.
 type totals struct {
@@ -81,6 +86,7 @@ func (s *service) sum(now time.Time) {
 		}
 		for method, c := range i.counters {
 			e := s.endpoint(method)
+			e.offered = now
 			e.requests += c.requests
 			e.errors += c.errors
 			e.refused += c.refused
@@ -131,6 +137,9 @@ func (t *table) record(now time.Time, coarse bool) {
 		if watched {
 			t.keep(&s.fine, fineSpan, fineStep, now, s.point())
 		}
+		if coarse {
+			t.tidy(s, now)
+		}
 		for name, e := range s.endpoints {
 			if isDebug(name) || !watched && !coarse {
 				continue
@@ -144,8 +153,26 @@ func (t *table) record(now time.Time, coarse bool) {
 			}
 		}
 	}
-	for t.bytes > maxHistory {
+	if t.bytes > maxHistory {
 		t.evict()
+	}
+}
+
+// tidy forgets the endpoints that no instance has had for as long as histories
+// reach back, and at the bound those that none has now.
+func (t *table) tidy(s *service, now time.Time) {
+	span := historySpan
+	if len(s.endpoints) > maxEndpoints {
+		span = forgetful
+	}
+	for name, e := range s.endpoints {
+		if e.offered.IsZero() {
+			e.offered = now
+		}
+		if now.Sub(e.offered) > span {
+			t.bytes -= e.ring.bytes() + e.fine.bytes()
+			delete(s.endpoints, name)
+		}
 	}
 }
 
@@ -173,22 +200,25 @@ func (t *table) release(s *service) {
 	}
 }
 
-// evict throws away the history that has had no traffic for longest.
+// evict throws away the histories that have had no traffic for longest, until an
+// eighth of the room is free: one at a time would be as much work for each.
 func (t *table) evict() {
-	var oldest **ring
+	var all []**ring
 	for _, s := range t.services {
 		for _, r := range s.rings() {
-			if *r != nil && (oldest == nil || (*r).used.Before((*oldest).used)) {
-				oldest = r
+			if *r != nil {
+				all = append(all, r)
 			}
 		}
 	}
-	if oldest == nil {
-		t.bytes = 0
-		return
+	slices.SortFunc(all, func(a, b **ring) int { return (*a).used.Compare((*b).used) })
+	for _, r := range all {
+		if t.bytes <= maxHistory/8*7 {
+			return
+		}
+		t.bytes -= (*r).bytes()
+		*r = nil
 	}
-	t.bytes -= (*oldest).bytes()
-	*oldest = nil
 }
 
 func (s *service) rings() []**ring {

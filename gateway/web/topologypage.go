@@ -70,11 +70,15 @@ func (c *collector) topology(focus string, depth int, hide []string, links []edg
 	defer c.mu.Unlock()
 	d := &topologyData{At: now.UnixMilli(), Window: int64(edgeSpan / time.Second), Bus: c.link(now), Focus: focus, Depth: depth}
 	all := append(c.t.liveEdges(now, nil), links...)
-	all = slices.DeleteFunc(all, func(e edgeView) bool { return slices.Contains(hide, e.From) || slices.Contains(hide, e.To) })
+	hidden := make(map[string]bool, len(hide))
+	for _, name := range hide {
+		hidden[name] = true
+	}
+	all = slices.DeleteFunc(all, func(e edgeView) bool { return hidden[e.From] || hidden[e.To] })
 	names := make(map[string]bool)
 	if focus == "" {
 		for name := range c.t.services {
-			names[name] = !slices.Contains(hide, name)
+			names[name] = !hidden[name]
 		}
 		for _, e := range all {
 			names[e.From], names[e.To] = true, true
