@@ -53,12 +53,14 @@ type collector struct {
 	changes  uint64    // of the View, as of the last look
 	asked    time.Time // when answers came last
 	pace     time.Duration
+	rest     time.Duration // the least pace that everybody can bear
 	failure  string
 	up       bool
 	upSince  time.Time
 	rows     deltas
 	nodes    deltas
 	linkTold time.Time
+
 	// nodesAsked is when the page of nodes was last asked for.
 	nodesAsked time.Time
 }
@@ -84,15 +86,19 @@ func (c *collector) wait() { c.work.Wait() }
 // a table that is up to date.
 func (c *collector) touch() {
 	now := time.Now()
+	if !c.watched(now) {
+		poke(c.stir) // it is asleep
+	}
 	c.touched.Store(now.UnixNano())
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.connected(now)
 	view := c.bus.View()
-	if view != nil && c.bus.Conn.Connected() && (now.Sub(c.looked) > lookEvery+calm || view.Stats().Changes != c.changes) {
+	if view != nil && c.up && (now.Sub(c.looked) > lookEvery+calm || view.Stats().Changes != c.changes) {
 		c.look(now)
 		poke(c.stir)
 	}
-	if now.Sub(c.asked) > askEvery+calm {
+	if now.Sub(c.asked) > max(askEvery, c.rest)+calm {
 		poke(c.rouse)
 	}
 }
@@ -123,14 +129,7 @@ func (c *collector) watch(ctx context.Context) {
 		case <-c.stir:
 		case <-timer.C:
 		}
-		next := c.step(time.Now())
-		if !timer.Stop() {
-			select {
-			case <-timer.C:
-			default:
-			}
-		}
-		timer.Reset(next)
+		timer.Reset(c.step(time.Now()))
 	}
 }
 
@@ -157,7 +156,8 @@ func (c *collector) step(now time.Time) time.Duration {
 func (c *collector) connected(now time.Time) {
 	if up := c.bus.Conn.Connected(); up != c.up {
 		c.up, c.upSince = up, now
-		c.linkTold = time.Time{}
+		c.linkTold, c.failure = time.Time{}, ""
+		poke(c.rouse)
 	}
 	if now.Sub(c.linkTold) >= linkEvery {
 		c.linkTold = now
@@ -238,9 +238,10 @@ func (c *collector) question(ctx context.Context) {
 		if !c.watched(began) {
 			pace = idleAsk
 		}
-		pace = max(pace, time.Duration(answers)*time.Second/maxAnswersPerSecond, askShare*work)
+		rest := max(time.Duration(answers)*time.Second/maxAnswersPerSecond, askShare*work)
+		pace = max(pace, rest)
 		c.mu.Lock()
-		c.pace = pace
+		c.pace, c.rest = pace, rest
 		c.failure = ""
 		if err != nil {
 			c.failure = bus.AsError(err).Message
@@ -254,8 +255,8 @@ func (c *collector) question(ctx context.Context) {
 
 // ask asks once, and returns how many have answered and how long reading it took.
 func (c *collector) ask(ctx context.Context) (answers int, work time.Duration, err error) {
-	if !c.bus.Conn.Connected() {
-		return 0, 0, nil
+	if err := c.bus.Reachable(); err != nil {
+		return 0, 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, idleAsk)
 	defer cancel()

@@ -85,8 +85,12 @@ func (w *Web) servicePage(r *http.Request) (*page, error) {
 	return &page{name: "service", title: name, data: d, text: d.text}, nil
 }
 
-// noService is the page of a service that nobody has seen lately.
+// noService is the page of a service that nobody has seen lately, or that has no
+// node to be asked.
 func (w *Web) noService(name string) *page {
+	if w.collect.has(name) {
+		return w.missing(http.StatusNotFound, fmt.Sprintf("%s has no node any more", name), []way{{name, "/services/" + name}})
+	}
 	near := []way{}
 	for _, n := range discovery.Near(name, w.collect.names()) {
 		near = append(near, way{n, "/services/" + n})
