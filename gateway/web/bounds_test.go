@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/mbus-dev/mbus/discovery"
 	"github.com/mbus-dev/mbus/gateway/web"
 	"github.com/mbus-dev/mbus/pubsub"
+	"github.com/mbus-dev/mbus/rpc"
 )
 
 // enter registers an instance that is reached by HTTP, and returns how to take it
@@ -170,6 +172,65 @@ func TestAHEADOfTheStreamEnds(t *testing.T) {
 			}
 		case <-time.After(5 * time.Second):
 			t.Fatal("it holds a stream that nobody can read")
+		}
+	})
+}
+
+// A Wide message has a tree of 400 parts.
+type Wide struct {
+	A, B, C, D, E, F, G, H, I, J, K, L, M, N, O, P, Q, R, S, T Narrow
+}
+
+// A Narrow one is a part of it.
+type Narrow struct {
+	A, B, C, D, E, F, G, H, I, J, K, L, M, N, O, P, Q, R, S, T string
+}
+
+func TestAServiceOfManyMethodsHasAPageOfBoundedSize(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		h := open(t, b, web.Config{})
+		s := rpc.NewServer(h.conn, rpc.ServerConfig{Name: greeter, Version: "1.0.0", Logger: h.conn.Logger()})
+		const methods = 200
+		for i := range methods {
+			rpc.Handle(s, fmt.Sprint("Say.M", i), func(_ context.Context, r *Wide) (*Wide, error) { return r, nil })
+		}
+		start(t, s)
+		time.Sleep(3 * time.Second)
+		client := rpc.NewClient(h.conn, rpc.ClientConfig{})
+		h.live(t, "svc:"+greeter)
+		for range 25 {
+			for i := range 30 {
+				if _, err := rpc.Call[Wide](t.Context(), client, greeter, fmt.Sprint("Say.M", i), &Wide{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		w := h.ask(http.MethodGet, "/services/"+greeter+"/stats", "", "Accept", "application/json")
+		d := decode[struct {
+			Endpoints []struct {
+				Request json.RawMessage
+				LeftOut bool `json:"left_out"`
+			}
+			Series map[string]any `json:"endpoint_series"`
+		}](t, w.Body.Bytes())
+		described, left := 0, 0
+		for _, e := range d.Endpoints {
+			if string(e.Request) != "null" {
+				described++
+			}
+			if e.LeftOut {
+				left++
+			}
+		}
+		if len(d.Endpoints) < methods || described == 0 || left == 0 || w.Body.Len() > 6<<20 {
+			t.Errorf("%d methods, %d described and %d left out, in %d bytes", len(d.Endpoints), described, left, w.Body.Len())
+		}
+		if len(d.Series) != 24 {
+			t.Errorf("%d methods have charts, want the 24 busiest", len(d.Series))
+		}
+		if q := h.ask(http.MethodGet, "/query/"+greeter+"/Say.M199", "", "Accept", "application/json"); !strings.Contains(q.Body.String(), `"properties"`) {
+			t.Error("the page of a query does not describe its method")
 		}
 	})
 }

@@ -52,15 +52,17 @@
 //	Link      {"connected":true,"since","url","rtt_ms","age_ms":since numbers came last,"pace_ms":how often they come,
 //	           "error":TEXT}
 //	Service   {"at","seq","bus":Link,"row":Row,"metadata":{},"endpoints":[Endpoint],"nodes":[Node],"series":Series of
-//	           ?range= (15m),"endpoint_series":{METHOD:Series} of the tab stats,"callers":[Edge],"callees":[Edge],
+//	           ?range= (15m),"endpoint_series":{METHOD:Series} of the tab stats, of the 24
+//	           methods with most requests,"callers":[Edge],"callees":[Edge],
 //	           "errors":[{"at","node","method","text"}] the last 5,"gone":true if no node is left,"commands":Commands}
 //	Endpoint  {"name","kind":"unary|server|client|bidi","description","idempotent":bool,"timeout_ms","metadata":{},
 //	           "subject","instances","request":JSON Schema or null,"response":the same,"request_tree":Micro's tree,
-//	           "response_tree","example":JSON,"requests","errors","refused","rps","p50_ms","p99_ms","errors_per_s",
+//	           "response_tree","example":JSON,"left_out":true where schemas were too long for the page: that of the
+//	           query has them,"requests","errors","refused","rps","p50_ms","p99_ms","errors_per_s",
 //	           "error_percent","last_error","debug":true of Debug.*,"commands":Commands}
 //	Node      {"id":what people see,"instance":its own id,"service","version","kind","state":"ok|starting|draining|
 //	           suspect|stale","address","started","last_seen","interval_ms","load","in_flight","rps","p99_ms",
-//	           "errors_per_s","requests","errors","metadata":{},"memory","threads","gc_ms","server","client"}
+//	           "errors_per_s","requests","errors","metadata":{} of 1 KiB at most but in NodePage,"memory","threads","gc_ms","server","client"}
 //	Nodes     {"at","seq","bus":Link,"totals":Totals,"nodes":[Node],"offset","matched"}
 //	NodePage  {"at","seq","bus":Link,"node":Node,"endpoints":[Endpoint],"health":"ok" or TEXT,"stats":answer of
 //	           Debug.Stats or null,"error":TEXT,"commands":Commands}
@@ -157,8 +159,13 @@
 //	answers to $SRV.STATS a second        2,000                       asked less often
 //	history                               48 MiB                      the endpoints asked least lose theirs
 //	services that are gone                10 minutes, 2,000           the longest gone are forgotten
-//	subjects of events                    1,000                       counted as more
-//	events shown a second and subject     50, 64 KiB of each          skipped, and counted
+//	subjects of events                    1,000                       those idle for a minute go, or counted as more
+//	subscriptions for all events          64                          the rest are not shown
+//	events shown a second and subject     50, 64 KiB of each,         skipped, and counted
+//	                                      400 KiB of all
+//	methods of a service that went        one hour, 4,096             forgotten
+//	versions in a row                     16                          those of the fewest instances are left out
+//	schemas and examples on a page        4 MiB                       left_out
 //	connections shown                     1,000                       counted as more
 //
 // # Web apps

@@ -17,9 +17,9 @@ type row struct {
 	Versions  []versionCount `json:"versions"`
 	Instances int            `json:"instances"`
 	rowNumbers
-	Load     int       `json:"load"`
-	LastSeen int64     `json:"last_seen"`
-	Spark    []numeral `json:"spark,omitempty"`
+	Load     int      `json:"load"`
+	LastSeen int64    `json:"last_seen"`
+	Spark    numerals `json:"spark,omitempty"`
 }
 
 // rowNumbers are what changes all the time.
@@ -74,7 +74,7 @@ func (s *service) percent() numeral {
 // full is a row with its spark.
 func (s *service) full() *row {
 	r := s.row()
-	r.Spark = make([]numeral, sparkPoints)
+	r.Spark = make(numerals, sparkPoints)
 	for i, v := range s.spark {
 		r.Spark[i] = numeral(v)
 	}

@@ -158,7 +158,7 @@ func (t *table) busiest(only string, now time.Time) []*service {
 // restOf adds up the rates of services. Quantiles have no sum.
 func restOf(all []*service, step time.Duration, from, to int64) series {
 	n := int(to - from + 1)
-	sum := series{Rate: make([]numeral, n), P50: make([]numeral, n), P99: make([]numeral, n), Errors: make([]numeral, n), InFlight: make([]numeral, n)}
+	sum := series{Rate: make(numerals, n), P50: make(numerals, n), P99: make(numerals, n), Errors: make(numerals, n), InFlight: make(numerals, n)}
 	for i := range n {
 		sum.Rate[i], sum.P50[i], sum.P99[i], sum.Errors[i], sum.InFlight[i] = unknownNumber(), unknownNumber(), unknownNumber(), unknownNumber(), unknownNumber()
 	}
@@ -210,7 +210,7 @@ func (w *Web) microStats(d *statsData) any {
 }
 
 func (d *statsData) text(b *bytes.Buffer) {
-	last := func(s []numeral) string {
+	last := func(s numerals) string {
 		if len(s) == 0 {
 			return "-"
 		}
