@@ -181,7 +181,8 @@ func (c *collector) look(now time.Time) {
 	c.t.look(view, c.looks, now)
 	c.t.sum(now)
 	if now.Unix() != before.Unix() {
-		c.t.record(now, now.Unix()/int64(historyStep/time.Second) != before.Unix()/int64(historyStep/time.Second))
+		step := int64(historyStep / time.Second)
+		c.t.record(now, now.Unix()-before.Unix(), now.Unix()/step != before.Unix()/step)
 	}
 }
 

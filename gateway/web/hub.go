@@ -53,6 +53,9 @@ type hub struct {
 	before  uint64    // the last one that is no longer among them
 	link    []byte    // the latest
 	changed func()    // called without mu when topics have come or gone
+
+	over chan struct{} // closed at the end
+	end  func()        // closes it, once
 }
 
 // A message is an event for everybody who has its topic.
@@ -75,7 +78,9 @@ type client struct {
 }
 
 func newHub(build string) *hub {
-	return &hub{run: nuid.Next(), build: build, clients: make(map[string]*client), changed: func() {}}
+	h := &hub{run: nuid.Next(), build: build, clients: make(map[string]*client), changed: func() {}, over: make(chan struct{})}
+	h.end = sync.OnceFunc(func() { close(h.over) })
+	return h
 }
 
 func (h *hub) count() int {
@@ -244,6 +249,11 @@ func parseWishes(list []string) ([]wish, error) {
 // join adds a client. last is the id of the last event that it got before, or "".
 func (h *hub) join(wishes []wish, last string) (*client, error) {
 	c := &client{id: nuid.Next(), topics: make(map[string]bool), wake: make(chan struct{}, 1)}
+	select {
+	case <-h.over:
+		return nil, bus.Errorf(bus.Unavailable, "the dashboard is stopping; come back in a moment")
+	default:
+	}
 	h.mu.Lock()
 	if len(h.clients) >= maxClients {
 		h.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/mbus-dev/mbus/bus/bustest"
 	"github.com/mbus-dev/mbus/gateway/token"
@@ -45,6 +46,25 @@ func TestEventsAreForThoseWhoMaySubscribe(t *testing.T) {
 		w := h.ask(http.MethodGet, "/events?subject=invoices.new", "", "Accept", "application/json")
 		if w.Code < 400 {
 			t.Errorf("the page of events that the caller may not see: %d", w.Code)
+		}
+	})
+}
+
+func TestStreamsEndWithTheDashboard(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		h := open(t, b, web.Config{})
+		s := h.live(t, "services")
+		time.Sleep(time.Second)
+		if err := h.web.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-s.over:
+		case <-time.After(time.Second):
+			t.Error("a stream goes on in which nothing can come")
+		}
+		if w := h.ask(http.MethodGet, "/-/live?topics=services", ""); w.Code != http.StatusServiceUnavailable {
+			t.Errorf("a new one: %d", w.Code)
 		}
 	})
 }

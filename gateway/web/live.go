@@ -67,6 +67,8 @@ func (w *Web) serveLive(rw http.ResponseWriter, r *http.Request) {
 			}
 		case <-ctx.Done():
 			return
+		case <-w.live.over:
+			return
 		}
 	}
 }

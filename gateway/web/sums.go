@@ -117,36 +117,40 @@ func (s *service) window(now time.Time) window {
 	return all
 }
 
-// record writes the histories of this moment. coarse says that a step of the
-// coarse ones is over.
-func (t *table) record(now time.Time, coarse bool) {
+// record writes the histories of this moment, some seconds after the one before.
+// coarse says that a step of the coarse ones is over.
+func (t *table) record(now time.Time, seconds int64, coarse bool) {
 	t.fine.put(now, t.point())
+	t.mean.add(t.all.Rate, t.all.Errors)
 	if coarse {
+		t.total.put(now.Add(-historyStep), t.mean.over(t.point()))
 		t.total.put(now, t.point())
 	}
 	for _, s := range t.services {
-		copy(s.spark[:], s.spark[1:])
-		s.spark[sparkPoints-1] = float32(s.now.rate)
+		s.draw(seconds)
+		s.mean.add(s.now.rate, s.now.errors)
 		watched := now.Before(s.watched)
 		if !watched && s.fine != nil {
 			t.release(s)
 		}
 		if coarse {
-			t.keep(&s.ring, historySpan, historyStep, now, s.point())
+			t.keepStep(&s.ring, &s.mean, now, s.point())
+			t.tidy(s, now)
 		}
 		if watched {
 			t.keep(&s.fine, fineSpan, fineStep, now, s.point())
 		}
-		if coarse {
-			t.tidy(s, now)
-		}
 		for name, e := range s.endpoints {
-			if isDebug(name) || !watched && !coarse {
+			if isDebug(name) {
+				continue
+			}
+			e.mean.add(e.rate, e.errorRate)
+			if !watched && !coarse {
 				continue
 			}
 			p := e.point(now)
 			if coarse {
-				t.keep(&e.ring, historySpan, historyStep, now, p)
+				t.keepStep(&e.ring, &e.mean, now, p)
 			}
 			if watched {
 				t.keep(&e.fine, fineSpan, fineStep, now, p)
@@ -156,6 +160,26 @@ func (t *table) record(now time.Time, coarse bool) {
 	if t.bytes > maxHistory {
 		t.evict()
 	}
+}
+
+// draw moves the spark on by some seconds. The rate is that since the last answer,
+// and so of all of them, unless they are too many.
+func (s *service) draw(seconds int64) {
+	n := int(min(max(seconds, 1), sparkPoints))
+	copy(s.spark[:], s.spark[n:])
+	for i := range n {
+		s.spark[sparkPoints-1-i] = float32(s.now.rate)
+		if i > 0 && seconds > int64(2*idleLook/time.Second) {
+			s.spark[sparkPoints-1-i] = float32(unknownNumber())
+		}
+	}
+}
+
+// keepStep writes the step of a coarse history that is over, and what is known of
+// the next so far.
+func (t *table) keepStep(r **ring, m *mean, now time.Time, p point) {
+	t.keep(r, historySpan, historyStep, now.Add(-historyStep), m.over(p))
+	t.keep(r, historySpan, historyStep, now, p)
 }
 
 // tidy forgets the endpoints that no instance has had for as long as histories

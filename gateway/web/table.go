@@ -18,6 +18,7 @@ type table struct {
 	bytes    int // of the histories
 	total    *ring
 	fine     *ring
+	mean     mean // of what goes into total
 	all      totals
 	allP50   numeral
 	edges    map[edgeKey]*edge
@@ -49,6 +50,7 @@ type service struct {
 	spark  [sparkPoints]float32
 	ring   *ring
 	fine   *ring
+	mean   mean // of what goes into ring
 	// watched is until when the fine history is kept.
 	watched time.Time
 
@@ -123,6 +125,7 @@ type endpoint struct {
 	windows                   [2]window // this one and the one before
 	ring                      *ring
 	fine                      *ring
+	mean                      mean // of what goes into ring
 }
 
 // A window is what has come of the calls of some seconds.

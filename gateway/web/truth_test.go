@@ -219,3 +219,68 @@ func TestAnAppThatIsNotThereLeavesNoError(t *testing.T) {
 		}
 	})
 }
+
+func TestAStepOfTheHistoryIsTheMeanOfItsSeconds(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		h := open(t, b, web.Config{})
+		h.greet(t)
+		h.live(t, "stats")
+		client := rpc.NewClient(h.conn, rpc.ClientConfig{})
+		time.Sleep(10*time.Second - time.Duration(time.Now().UnixNano()%int64(10*time.Second)))
+		for range 12 { // a hundred calls at once, and then none for nine seconds
+			time.Sleep(4500 * time.Millisecond)
+			for range 100 {
+				if _, err := rpc.Call[HelloResponse](t.Context(), client, greeter, "Say.Hello", &HelloRequest{Name: "John"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(5500 * time.Millisecond)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		type rates struct {
+			RPS []*float64 `json:"rps"`
+		}
+		d := page[struct {
+			Total    rates
+			Services []rates
+		}](t, h, "/stats")
+		s := page[struct {
+			Series    rates
+			Endpoints map[string]rates `json:"endpoint_series"`
+		}](t, h, "/services/"+greeter+"/stats")
+		for what, list := range map[string][]*float64{"total": d.Total.RPS, "service": d.Services[0].RPS, "its page": s.Series.RPS, "method": s.Endpoints["Say.Hello"].RPS} {
+			for _, v := range list[len(list)-12:] {
+				if v == nil || *v < 8 || *v > 12 {
+					t.Errorf("%s: ten calls a second are %s", what, show(list[len(list)-12:]))
+					break
+				}
+			}
+		}
+	})
+}
+
+func TestTheSparkHasASecondForEachPointAlsoWhereNobodyWatched(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		h := open(t, b, web.Config{})
+		h.greet(t)
+		page[Services](t, h, "/services")
+		time.Sleep(2 * time.Minute)
+		client := rpc.NewClient(h.conn, rpc.ClientConfig{})
+		for range 200 { // for 20 s
+			if _, err := rpc.Call[HelloResponse](t.Context(), client, greeter, "Say.Hello", &HelloRequest{Name: "John"}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		busy := 0
+		spark := page[Services](t, h, "/services").row(greeter).Spark
+		for _, v := range spark {
+			if rate, ok := v.(float64); ok && rate > 0 {
+				busy++
+			}
+		}
+		if busy < 9 || busy > 25 {
+			t.Errorf("after 20 s of calls %d of 40 s have some: %v", busy, spark)
+		}
+	})
+}

@@ -66,9 +66,9 @@ const groupColumns = columns.map(c => c.key === "name"
 const Totals = view(() => {
   tick.value;
   const t = totals.value;
-  return html`<div class=${"sum" + (stale.value ? " old" : "")}><dl class="figs"><${Figure} name="Requests" value=${rate(t?.rps)} unit="/s"/><${Figure} name="Worst p99" value=${ms(t?.p99_ms)} unit=${t?.p99_ms == null ? "" : " ms"}/>
+  return html`<div class=${"sum" + (stale.value ? " old" : "")}><dl class="figs"><${Figure} name="Requests" value=${rate(t?.rps)} unit="/s"/><${Figure} name="p99" value=${ms(t?.p99_ms)} unit=${t?.p99_ms == null ? "" : " ms"}/>
     <${Figure} name="Down" value=${count(t?.down)} kind=${t?.down ? "down" : ""}/><${Figure} name="Degraded" value=${count(t?.degraded)} kind=${t?.degraded ? "degraded" : ""}/></dl>
-    <${Sketch} label="Traffic" t=${series.t} tick=${tick.value} span=${180} lines=${[{name: "req/s", values: series.rps, unit: "", color: "--c1", format: rate}, {name: "worst p99", values: series.p99_ms, unit: " ms", color: "--c2", dash: true, format: ms}]}/></div>`;
+    <${Sketch} label="Traffic" t=${series.t} tick=${tick.value} span=${180} lines=${[{name: "req/s", values: series.rps, unit: "", color: "--c1", format: rate}, {name: "p99", values: series.p99_ms, unit: " ms", color: "--c2", dash: true, format: ms}]}/></div>`;
 });
 
 /** The parts of a node, which are there before anybody else is. */
