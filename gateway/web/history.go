@@ -104,27 +104,18 @@ func (r *ring) bytes() int {
 	return n
 }
 
-// A mean is the rates of the moments of a step of the coarse history.
-type mean struct {
-	rate, errors float64
-	n            int
+// rates are those of a step of the coarse history.
+type rates struct{ rate, errors numeral }
+
+func noRates() rates { return rates{unknownNumber(), unknownNumber()} }
+
+func (r rates) plus(more rates) rates {
+	return rates{add(r.rate, more.rate), add(r.errors, more.errors)}
 }
 
-func (m *mean) add(rate, errors numeral) {
-	if rate.known() {
-		m.rate += float64(rate)
-		m.errors += errors.or(0)
-		m.n++
-	}
-}
-
-// over returns p with the rates of the step that is over, and begins the next.
-func (m *mean) over(p point) point {
-	p.rate, p.errors = float32(unknownNumber()), float32(unknownNumber())
-	if m.n > 0 {
-		p.rate, p.errors = float32(m.rate/float64(m.n)), float32(m.errors/float64(m.n))
-	}
-	*m = mean{}
+// at makes the point of a step that is over.
+func (r rates) at(p point) point {
+	p.rate, p.errors = float32(r.rate), float32(r.errors)
 	return p
 }
 

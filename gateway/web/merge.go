@@ -215,6 +215,7 @@ func (t *table) take(a *answer) {
 	}
 	i.tidy()
 	if !first {
+		i.stepSeconds += seconds
 		i.now.rate, i.now.errors, i.now.p99 = numeral(rate), numeral(errors), calls.quantile(0.99)
 	}
 }
@@ -244,6 +245,8 @@ func (t *table) count(s *service, i *instance, c *counters, method string, one *
 		latest = fresh(c, latency, one, d, taken)
 		w.calls = w.calls.plus(latest)
 		c.taken, c.failed, c.calls = taken, failed, latest
+		c.stepTaken += taken
+		c.stepFailed += failed
 		if failed > 0 && one.LastError != "" {
 			s.problem(at, i.info.NodeID(), method, one.LastError)
 		}

@@ -121,41 +121,38 @@ func (s *service) window(now time.Time) window {
 // coarse says that a step of the coarse ones is over.
 func (t *table) record(now time.Time, seconds int64, coarse bool) {
 	t.fine.put(now, t.point())
-	t.mean.add(t.all.Rate, t.all.Errors)
-	if coarse {
-		t.total.put(now.Add(-historyStep), t.mean.over(t.point()))
-		t.total.put(now, t.point())
-	}
+	total := noRates()
 	for _, s := range t.services {
 		s.draw(seconds)
-		s.mean.add(s.now.rate, s.now.errors)
 		watched := now.Before(s.watched)
 		if !watched && s.fine != nil {
 			t.release(s)
 		}
 		if coarse {
-			t.keepStep(&s.ring, &s.mean, now, s.point())
+			s.settle()
+			total = total.plus(s.step)
+			t.keepStep(&s.ring, s.step, now, s.point())
 			t.tidy(s, now)
 		}
 		if watched {
 			t.keep(&s.fine, fineSpan, fineStep, now, s.point())
 		}
 		for name, e := range s.endpoints {
-			if isDebug(name) {
-				continue
-			}
-			e.mean.add(e.rate, e.errorRate)
-			if !watched && !coarse {
+			if isDebug(name) || !watched && !coarse {
 				continue
 			}
 			p := e.point(now)
 			if coarse {
-				t.keepStep(&e.ring, &e.mean, now, p)
+				t.keepStep(&e.ring, e.step, now, p)
 			}
 			if watched {
 				t.keep(&e.fine, fineSpan, fineStep, now, p)
 			}
 		}
+	}
+	if coarse {
+		t.total.put(now.Add(-historyStep), total.at(t.point()))
+		t.total.put(now, t.point())
 	}
 	if t.bytes > maxHistory {
 		t.evict()
@@ -175,10 +172,38 @@ func (s *service) draw(seconds int64) {
 	}
 }
 
+// settle makes the rates of the step that is over: of what the answers told that
+// have come in it, and of an instance that was not asked what it told last.
+func (s *service) settle() {
+	s.step = noRates()
+	for _, e := range s.endpoints {
+		e.step = noRates()
+	}
+	for _, i := range s.instances {
+		if i.stepSeconds == 0 && !i.now.rate.known() {
+			continue
+		}
+		s.step = s.step.plus(rates{0, 0})
+		for method, c := range i.counters {
+			r := rates{numeral(c.rate), numeral(c.errorRate)}
+			if i.stepSeconds > 0 {
+				r = rates{numeral(float64(c.stepTaken) / i.stepSeconds), numeral(float64(c.stepFailed) / i.stepSeconds)}
+			}
+			c.stepTaken, c.stepFailed = 0, 0
+			e := s.endpoint(method)
+			e.step = e.step.plus(r)
+			if !isDebug(method) {
+				s.step = s.step.plus(r)
+			}
+		}
+		i.stepSeconds = 0
+	}
+}
+
 // keepStep writes the step of a coarse history that is over, and what is known of
 // the next so far.
-func (t *table) keepStep(r **ring, m *mean, now time.Time, p point) {
-	t.keep(r, historySpan, historyStep, now.Add(-historyStep), m.over(p))
+func (t *table) keepStep(r **ring, step rates, now time.Time, p point) {
+	t.keep(r, historySpan, historyStep, now.Add(-historyStep), step.at(p))
 	t.keep(r, historySpan, historyStep, now, p)
 }
 

@@ -18,7 +18,6 @@ type table struct {
 	bytes    int // of the histories
 	total    *ring
 	fine     *ring
-	mean     mean // of what goes into total
 	all      totals
 	allP50   numeral
 	edges    map[edgeKey]*edge
@@ -50,7 +49,7 @@ type service struct {
 	spark  [sparkPoints]float32
 	ring   *ring
 	fine   *ring
-	mean   mean // of what goes into ring
+	step   rates // of the coarse history, as of the last one
 	// watched is until when the fine history is kept.
 	watched time.Time
 
@@ -96,7 +95,9 @@ type instance struct {
 	now      numbers
 	requests uint64
 	failed   uint64
-	process  processNumbers
+	// stepSeconds is the time that the answers in a step of the history tell of.
+	stepSeconds float64
+	process     processNumbers
 	// processAsked is when it was last asked for them.
 	processAsked time.Time
 	shown        *node
@@ -113,6 +114,8 @@ type counters struct {
 	rate, errorRate, refusing float64
 	taken, failed             uint64
 	calls                     buckets
+	// since the step of the coarse history has begun:
+	stepTaken, stepFailed uint64
 }
 
 // An endpoint is a method of a service, all its instances together.
@@ -125,7 +128,7 @@ type endpoint struct {
 	windows                   [2]window // this one and the one before
 	ring                      *ring
 	fine                      *ring
-	mean                      mean // of what goes into ring
+	step                      rates // as of a service
 }
 
 // A window is what has come of the calls of some seconds.
