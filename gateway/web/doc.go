@@ -46,7 +46,7 @@
 //	           "versions":[{"version","instances"}],"instances":4,"rps","p50_ms","p99_ms","errors_per_s",
 //	           "error_percent","in_flight","load","last_seen","spark":[40 rates, null where unknown, one a second]}
 //	Services  {"at","seq":12,"bus":Link,"totals":Totals,"series":Series of the last 180 s,
-//	           "rows":[Row],"offset":0,"matched":2000,"version_of_rows":3}
+//	           "rows":[Row],"offset":0,"matched":2000}
 //	Totals    {"services","instances","down","degraded","starting","stale","ok","rps","p99_ms","errors_per_s","in_flight"}
 //	Series    {"t":[Unix seconds],"rps":[…],"p50_ms":[…],"p99_ms":[…],"errors_per_s":[…],"in_flight":[…]}
 //	Link      {"connected":true,"since","url","rtt_ms","age_ms":since numbers came last,"pace_ms":how often they come,
@@ -134,15 +134,15 @@
 //	services         services  {"topic","seq","prev","at","totals":Totals,"rows":[Row of new or changed ones],"gone":[ids],
 //	                           "n":[[id,rps,p50_ms,p99_ms,errors_per_s,error_percent,in_flight]]}; a Row in rows has no
 //	                           spark, the page appends the rate to its own, and again the last one where nothing came
-//	svc:NAME         service   {"topic","seq","at","row":Row without spark,"nodes":[Node],"endpoints":[{"name","rps","p50_ms",
+//	svc:NAME         service   {"topic","at","row":Row without spark,"nodes":[Node] the first 500,"endpoints":[{"name","rps","p50_ms",
 //	                           "p99_ms","errors_per_s","error_percent","requests","errors","last_error"}]}
 //	nodes            nodes     {"topic","seq","prev","at","totals":Totals,"nodes":[Node that is new or changed],"gone":[ids],
 //	                           "n":[[id,load,in_flight,last_seen,rps,p99_ms,errors_per_s,memory,threads,gc_ms]]}
-//	node:ID          node      {"topic","seq","at","node":Node}
+//	node:ID          node      {"topic","at","node":Node}
 //	events:SUBJECT   events    {"topic","at","events":[{"n","at","subject","size","data","encoding":"text|base64","cut":bool,
 //	                           "content_type","headers":{}}],"skipped":n in this second}: at most 50 a second
-//	topology         topology  {"topic","seq","at","edges":[Edge],"nodes":[…]} every 2 s
-//	stats            stats     {"topic","seq","at","total":{"rps","p50_ms","p99_ms","errors_per_s","in_flight"}}
+//	topology         topology  {"topic","at","edges":[Edge],"nodes":[…]} every 2 s
+//	stats            stats     {"topic","at","total":{"rps","p50_ms","p99_ms","errors_per_s","in_flight"}}
 //	bus              bus       BusPage without connections and jetstream, every 2 s
 //
 // seq of services and nodes counts that topic's own deltas and is the one in the
