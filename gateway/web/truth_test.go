@@ -284,3 +284,23 @@ func TestTheSparkHasASecondForEachPointAlsoWhereNobodyWatched(t *testing.T) {
 		}
 	})
 }
+
+func TestThePictureOfManyHasWhatIsIll(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		h := open(t, b, web.Config{})
+		for i := range 700 {
+			h.enter(t, fmt.Sprintf("go.micro.web.a%03d", i), "1", nil)
+		}
+		leave := h.enter(t, "go.micro.web.zulu", "1", nil)
+		bustest.Eventually(t, 10*time.Second, "all are there", func() bool { return page[Services](t, h, "/services").Matched == 701 })
+		leave()
+		time.Sleep(3 * time.Second)
+		d := page[struct {
+			Nodes  []struct{ Name, Health string }
+			Hidden int
+		}](t, h, "/topology")
+		if len(d.Nodes) != 600 || d.Hidden != 101 || d.Nodes[0].Name != "go.micro.web.zulu" || d.Nodes[0].Health != "down" {
+			t.Errorf("%d of them, %d left out, the first is %v", len(d.Nodes), d.Hidden, d.Nodes[0])
+		}
+	})
+}
