@@ -56,6 +56,9 @@ func NewAppTransport(conns int, may func(netip.Addr) bool) *AppTransport {
 	return t
 }
 
+// CloseIdleConnections closes the connections that serve no request.
+func (t *AppTransport) CloseIdleConnections() { t.http.CloseIdleConnections() }
+
 func (t *AppTransport) control(_, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil || !t.may(at.Addr().Unmap().WithZone("")) {

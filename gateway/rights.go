@@ -100,4 +100,13 @@ func (b *Bus) MaySubscribe(ctx context.Context, pattern string) error {
 	return b.rules.MaySubscribe(callerOf(ctx), pattern)
 }
 
+// MaySubscribeAll is MaySubscribe for the events of all topics. They are no
+// pattern that can be subscribed to.
+func (b *Bus) MaySubscribeAll(ctx context.Context) error {
+	if b.free(ctx) {
+		return nil
+	}
+	return b.rules.MaySubscribe(callerOf(ctx), ">")
+}
+
 func (b *Bus) free(ctx context.Context) bool { return b.rules == nil || ctx.Value(ownKey{}) != nil }

@@ -82,7 +82,7 @@ func (a *apps) serveHost(rw http.ResponseWriter, r *http.Request, alias string) 
 	service := a.service(alias)
 	v := &visit{service: service, alias: alias}
 	if !a.find(v) {
-		a.fail(rw, r, v, http.StatusNotFound, "there is no web app "+alias+"; the dashboard lists those that there are")
+		a.say(rw, r, v, http.StatusNotFound, "there is no web app "+alias+"; the dashboard lists those that there are")
 		return
 	}
 	a.pass(rw, r, v)
@@ -232,9 +232,14 @@ var downPage = template.Must(template.New("down").Parse(`<!doctype html>
 </html>
 `))
 
-// fail answers for an app that does not.
+// fail answers for an app that does not, and remembers why.
 func (a *apps) fail(rw http.ResponseWriter, r *http.Request, v *visit, status int, detail string) {
 	a.note(v, detail)
+	a.say(rw, r, v, status, detail)
+}
+
+// say answers in place of an app.
+func (a *apps) say(rw http.ResponseWriter, r *http.Request, v *visit, status int, detail string) {
 	if formOf(r) != formHTML {
 		e := bus.Errorf(bus.CodeOfStatus(status), "%s", detail)
 		e.Status, e.Service = status, v.service

@@ -144,8 +144,11 @@ func (m *monitor) bus(ctx context.Context, measure bool) *busData {
 		return d
 	}
 	if measure {
-		if rtt, err := nc.RTT(); err == nil {
-			d.Me.RTT = milliseconds(rtt)
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(ctx, monitorPatience)
+		defer cancel()
+		if m.conn.Flush(ctx) == nil {
+			d.Me.RTT = milliseconds(time.Since(began))
 		}
 	}
 	if m.system == nil {

@@ -91,7 +91,7 @@ func (w *Web) call(r *http.Request, asked *callRequest) (*envelope, func()) {
 	}
 	timeout := defaultTimeout
 	if asked.Timeout > 0 {
-		timeout = min(time.Duration(asked.Timeout)*time.Millisecond, maxTimeout)
+		timeout = time.Duration(min(asked.Timeout, maxTimeout.Milliseconds())) * time.Millisecond
 	}
 	ctx, cancel := context.WithTimeout(gateway.Operator(r.Context()), timeout)
 	defer cancel()

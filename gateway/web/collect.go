@@ -54,12 +54,14 @@ type collector struct {
 	changes  uint64    // of the View, as of the last look
 	asked    time.Time // when answers came last
 	pace     time.Duration
+	rest     time.Duration // the least pace that everybody can bear
 	failure  string
 	up       bool
 	upSince  time.Time
 	rows     deltas
 	nodes    deltas
 	linkTold time.Time
+
 	// nodesAsked is when the page of nodes was last asked for.
 	nodesAsked time.Time
 }
@@ -85,16 +87,20 @@ func (c *collector) wait() { c.work.Wait() }
 // a table that is up to date.
 func (c *collector) touch() {
 	now := time.Now()
+	if !c.watched(now) {
+		poke(c.stir) // it is asleep
+	}
 	c.touched.Store(now.UnixNano())
 	poke(c.seen)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.connected(now)
 	view := c.bus.View()
-	if view != nil && c.bus.Conn.Connected() && (now.Sub(c.looked) > lookEvery+calm || view.Stats().Changes != c.changes) {
+	if view != nil && c.up && (now.Sub(c.looked) > lookEvery+calm || view.Stats().Changes != c.changes) {
 		c.look(now)
 		poke(c.stir)
 	}
-	if now.Sub(c.asked) > askEvery+calm {
+	if now.Sub(c.asked) > max(askEvery, c.rest)+calm {
 		poke(c.rouse)
 	}
 }
@@ -169,7 +175,8 @@ func (c *collector) step(now time.Time) time.Duration {
 func (c *collector) connected(now time.Time) {
 	if up := c.bus.Conn.Connected(); up != c.up {
 		c.up, c.upSince = up, now
-		c.linkTold = time.Time{}
+		c.linkTold, c.failure = time.Time{}, ""
+		poke(c.rouse)
 	}
 	if now.Sub(c.linkTold) >= linkEvery {
 		c.linkTold = now
@@ -193,7 +200,8 @@ func (c *collector) look(now time.Time) {
 	c.t.look(view, c.looks, now)
 	c.t.sum(now)
 	if now.Unix() != before.Unix() {
-		c.t.record(now, now.Unix()/int64(historyStep/time.Second) != before.Unix()/int64(historyStep/time.Second))
+		step := int64(historyStep / time.Second)
+		c.t.record(now, now.Unix()-before.Unix(), now.Unix()/step != before.Unix()/step)
 	}
 }
 
@@ -250,9 +258,10 @@ func (c *collector) question(ctx context.Context) {
 		if !c.watched(began) {
 			pace = idleAsk
 		}
-		pace = max(pace, time.Duration(answers)*time.Second/maxAnswersPerSecond, askShare*work)
+		rest := max(time.Duration(answers)*time.Second/maxAnswersPerSecond, askShare*work)
+		pace = max(pace, rest)
 		c.mu.Lock()
-		c.pace = pace
+		c.pace, c.rest = pace, rest
 		c.failure = ""
 		if err != nil {
 			c.failure = bus.AsError(err).Message
@@ -266,8 +275,8 @@ func (c *collector) question(ctx context.Context) {
 
 // ask asks once, and returns how many have answered and how long reading it took.
 func (c *collector) ask(ctx context.Context) (answers int, work time.Duration, err error) {
-	if !c.bus.Conn.Connected() {
-		return 0, 0, nil
+	if err := c.bus.Reachable(); err != nil {
+		return 0, 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, idleAsk)
 	defer cancel()

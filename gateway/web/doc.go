@@ -48,14 +48,15 @@
 //	           "versions":[{"version","instances"}],"instances":4,"rps","p50_ms","p99_ms","errors_per_s",
 //	           "error_percent","in_flight","load","last_seen","spark":[40 rates, null where unknown, one a second]}
 //	Services  {"at","seq":12,"bus":Link,"totals":Totals,"series":Series of the last 180 s,
-//	           "rows":[Row],"offset":0,"matched":2000,"version_of_rows":3}
+//	           "rows":[Row],"offset":0,"matched":2000}
 //	Totals    {"services","instances","down","degraded","starting","stale","ok","rps","p99_ms","errors_per_s","in_flight"}
 //	Series    {"t":[Unix seconds],"rps":[…],"p50_ms":[…],"p99_ms":[…],"errors_per_s":[…],"in_flight":[…]}
 //	Link      {"connected":true,"since","url","rtt_ms","age_ms":since numbers came last,"pace_ms":how often they come,
 //	           "error":TEXT}
 //	Service   {"at","seq","bus":Link,"row":Row,"metadata":{},"endpoints":[Endpoint],"nodes":[Node],"series":Series of
-//	           ?range= (15m),"endpoint_series":{METHOD:Series} of the tab stats,"by_version":[Version] likewise, where
-//	           several run,"compare":Compare or left out,"callers":[Edge],"callees":[Edge],
+//	           ?range= (15m),"endpoint_series":{METHOD:Series} of the tab stats, of the 24 methods with most
+//	           requests,"by_version":[Version] likewise, where several run,"compare":Compare or left
+//	           out,"callers":[Edge],"callees":[Edge],
 //	           "errors":[{"at","node","method","text"}] the last 5,"gone":true if no node is left,"commands":Commands}
 //	Version   {"version","instances","endpoints":[{"name","minute":Measured of the last minute,"life":Measured since its
 //	           nodes have started}]}
@@ -64,12 +65,13 @@
 //	           "endpoints":[{"name","a":Measured or null,"b":likewise,"difference":Measured without calls: b less a}]}
 //	Endpoint  {"name","kind":"unary|server|client|bidi","description","idempotent":bool,"timeout_ms","metadata":{},
 //	           "subject","instances","request":JSON Schema or null,"response":the same,"request_tree":Micro's tree,
-//	           "response_tree","example":JSON,"requests","errors","refused","rps","p50_ms","p99_ms","errors_per_s",
+//	           "response_tree","example":JSON,"left_out":true where schemas were too long for the page: that of the
+//	           query has them,"requests","errors","refused","rps","p50_ms","p99_ms","errors_per_s",
 //	           "error_percent","last_error","debug":true of Debug.*,"commands":Commands}
 //	Node      {"id":what people see,"instance":its own id,"service","version","kind","state":"ok|starting|draining|
 //	           suspect|stale","address","started","last_seen","interval_ms","load","in_flight","rps","p99_ms",
-//	           "errors_per_s","requests","errors","metadata":{},"memory","threads","gc_ms","server","client",
-//	           "drains":true where it announces Debug.Drain}
+//	           "errors_per_s","requests","errors","metadata":{} of 1 KiB at most but in NodePage,"memory","threads",
+//	           "gc_ms","server","client","drains":true where it announces Debug.Drain}
 //	Nodes     {"at","seq","bus":Link,"totals":Totals,"nodes":[Node],"offset","matched"}
 //	NodePage  {"at","seq","bus":Link,"node":Node,"endpoints":[Endpoint],"health":"ok" or TEXT,"stats":answer of
 //	           Debug.Stats or null,"error":TEXT,"commands":Commands}
@@ -150,16 +152,16 @@
 //	services         services  {"topic","seq","prev","at","totals":Totals,"rows":[Row of new or changed ones],"gone":[ids],
 //	                           "n":[[id,rps,p50_ms,p99_ms,errors_per_s,error_percent,in_flight]]}; a Row in rows has no
 //	                           spark, the page appends the rate to its own, and again the last one where nothing came
-//	svc:NAME         service   {"topic","seq","at","row":Row without spark,"nodes":[Node],"endpoints":[{"name","rps","p50_ms",
+//	svc:NAME         service   {"topic","at","row":Row without spark,"nodes":[Node] the first 500,"endpoints":[{"name","rps","p50_ms",
 //	                           "p99_ms","errors_per_s","error_percent","requests","errors","last_error"}]}
 //	versions:NAME    versions  {"topic","at","by_version":[Version]}, empty where one version runs
 //	nodes            nodes     {"topic","seq","prev","at","totals":Totals,"nodes":[Node that is new or changed],"gone":[ids],
 //	                           "n":[[id,load,in_flight,last_seen,rps,p99_ms,errors_per_s,memory,threads,gc_ms]]}
-//	node:ID          node      {"topic","seq","at","node":Node}
+//	node:ID          node      {"topic","at","node":Node}
 //	events:SUBJECT   events    {"topic","at","events":[{"n","at","subject","size","data","encoding":"text|base64","cut":bool,
 //	                           "content_type","headers":{}}],"skipped":n in this second}: at most 50 a second
-//	topology         topology  {"topic","seq","at","edges":[Edge],"nodes":[…]} every 2 s
-//	stats            stats     {"topic","seq","at","total":{"rps","p50_ms","p99_ms","errors_per_s","in_flight"}}
+//	topology         topology  {"topic","at","edges":[Edge],"nodes":[…]} every 2 s
+//	stats            stats     {"topic","at","total":{"rps","p50_ms","p99_ms","errors_per_s","in_flight"}}
 //	bus              bus       BusPage without connections and jetstream, every 2 s
 //
 // seq of services and nodes counts that topic's own deltas and is the one in the
@@ -176,10 +178,15 @@
 //	answers to $SRV.STATS a second        2,000                       asked less often
 //	history                               48 MiB                      the endpoints asked least lose theirs
 //	services that are gone                10 minutes, 2,000           the longest gone are forgotten
-//	subjects of events                    1,000                       counted as more
-//	events shown a second and subject     50, 64 KiB of each          skipped, and counted
+//	subjects of events                    1,000                       those idle for a minute go, or counted as more
+//	subscriptions for all events          64                          the rest are not shown
+//	events shown a second and subject     50, 64 KiB of each,         skipped, and counted
+//	                                      400 KiB of all
 //	events of a stream on a page          200, 1 MiB, 64 KiB of each  the rest is on the next page
 //	work for such a page                  3 s, 8 MiB, 1,000 requests  it ends early, and says so
+//	methods of a service that went        one hour, 4,096             forgotten
+//	versions in a row                     16                          those of the fewest instances are left out
+//	schemas and examples on a page        4 MiB                       left_out
 //	versions counted apart, of a service  8, 200 methods of each      those with fewest nodes are not
 //	connections shown                     1,000                       counted as more
 //

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -8,7 +10,7 @@ const (
 	// edgeSpan is how long a call counts that one service has made to another.
 	edgeSpan    = 5 * time.Minute
 	edgeMinutes = 6
-	// maxEdges bounds the pairs of services; the one unused for longest goes.
+	// maxEdges bounds the pairs of services; those unused for longest go.
 	maxEdges = 10_000
 )
 
@@ -25,8 +27,9 @@ type edge struct {
 
 type edgeCount struct{ calls, failed float64 }
 
-// called takes over who has called a method.
-func (t *table) called(service string, before, now map[string]uint64, failing float64, at time.Time) {
+// called takes over who has called a method in the last seconds. Of more of them
+// than a window has, only its share counts for the rate of this moment.
+func (t *table) called(service string, before, now map[string]uint64, failing, seconds float64, at time.Time) {
 	if len(now) > maxCallers {
 		return
 	}
@@ -39,24 +42,21 @@ func (t *table) called(service string, before, now map[string]uint64, failing fl
 		e := t.edges[key]
 		if e == nil {
 			if len(t.edges) >= maxEdges {
-				t.forgetEdge()
+				t.forgetEdges()
 			}
 			e = &edge{}
 			t.edges[key] = e
 		}
-		e.add(float64(calls), float64(calls)*min(failing, 1), at)
+		e.add(float64(calls), min(failing, 1), min(1, windowSpan.Seconds()/seconds), at)
 	}
 }
 
-func (t *table) forgetEdge() {
-	var oldest edgeKey
-	var last time.Time
-	for key, e := range t.edges {
-		if last.IsZero() || e.last.Before(last) {
-			oldest, last = key, e.last
-		}
+// forgetEdges makes room for an eighth of all edges at a time.
+func (t *table) forgetEdges() {
+	keys := slices.SortedFunc(maps.Keys(t.edges), func(a, b edgeKey) int { return t.edges[a].last.Compare(t.edges[b].last) })
+	for _, key := range keys[:max(1, len(keys)/8)] {
+		delete(t.edges, key)
 	}
-	delete(t.edges, oldest)
 }
 
 // advance makes the newest slots those of a moment.
@@ -75,13 +75,14 @@ func (e *edge) advance(at time.Time) {
 	}
 }
 
-func (e *edge) add(calls, failed float64, at time.Time) {
+// add counts calls of which a share fails, and a share is of this window.
+func (e *edge) add(calls, failing, latest float64, at time.Time) {
 	e.advance(at)
 	m, w := &e.minutes[e.minute%edgeMinutes], &e.windows[0]
 	m.calls += calls
-	m.failed += failed
-	w.calls += calls
-	w.failed += failed
+	m.failed += calls * failing
+	w.calls += calls * latest
+	w.failed += calls * failing * latest
 	e.last = at
 }
 

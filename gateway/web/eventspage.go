@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,6 +53,7 @@ func (w *Web) eventsPage(r *http.Request) (*page, error) {
 		w.tails.names.subscribed(counts)
 	}
 	d.Subjects, d.More = w.tails.names.list(time.Now())
+	d.Subjects = slices.DeleteFunc(d.Subjects, func(s subjectData) bool { return w.bus.MaySubscribe(r.Context(), s.Name) != nil })
 	d.Commands = commandsOfTopic(d.Subject, w.cfg.Links())
 	return &page{name: "events", title: "Events", data: d, text: d.text}, nil
 }

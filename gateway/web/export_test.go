@@ -2,8 +2,33 @@ package web
 
 import (
 	"encoding/json"
+	"strconv"
+	"strings"
 	"testing"
 )
+
+// Return sends deltas of a size to a hub that nobody listens to, and returns the
+// kinds of the events that a client gets which has seen the first n of them and
+// comes back.
+func Return(t testing.TB, deltas, size, n int) (kinds []string) {
+	t.Helper()
+	h := newHub("build")
+	for i := range deltas {
+		h.send(topicServices, "services", uint64(i+1), strings.Repeat("x", size))
+	}
+	c, err := h.join([]wish{{topic: topicServices}}, h.run+"."+strconv.Itoa(n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, data := range h.take(c) {
+		for line := range strings.SplitSeq(string(data), "\n") {
+			if kind, ok := strings.CutPrefix(line, "event: "); ok {
+				kinds = append(kinds, kind)
+			}
+		}
+	}
+	return kinds
+}
 
 // Matches returns the rows that a filter keeps, by their index.
 func Matches(t testing.TB, q string, rows []json.RawMessage) []int {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/discovery"
+	"github.com/mbus-dev/mbus/gateway"
 	"github.com/mbus-dev/mbus/gateway/api"
 )
 
@@ -166,11 +167,12 @@ func curlOf(r *routeData, l Links) string {
 
 // serveRoute tries a request without making it.
 func (w *Web) serveRoute(rw http.ResponseWriter, r *http.Request) {
-	w.serve(rw, r, func(r *http.Request) (*page, error) {
-		r.Header.Set("Accept", "application/json")
-		match, err := w.match(r)
-		return &page{data: match}, err
-	})
+	match, err := w.match(r)
+	if err != nil {
+		gateway.WriteError(rw, r, Service, err)
+		return
+	}
+	writeJSON(rw, r, http.StatusOK, match)
 }
 
 // match is where the API gateway would send a request.

@@ -104,14 +104,29 @@ func (r *ring) bytes() int {
 	return n
 }
 
+// rates are those of a step of the coarse history.
+type rates struct{ rate, errors numeral }
+
+func noRates() rates { return rates{unknownNumber(), unknownNumber()} }
+
+func (r rates) plus(more rates) rates {
+	return rates{add(r.rate, more.rate), add(r.errors, more.errors)}
+}
+
+// at makes the point of a step that is over.
+func (r rates) at(p point) point {
+	p.rate, p.errors = float32(r.rate), float32(r.errors)
+	return p
+}
+
 // A series is a ring as pages have it.
 type series struct {
-	T        []int64   `json:"t,omitempty"`
-	Rate     []numeral `json:"rps"`
-	P50      []numeral `json:"p50_ms"`
-	P99      []numeral `json:"p99_ms"`
-	Errors   []numeral `json:"errors_per_s"`
-	InFlight []numeral `json:"in_flight"`
+	T        []int64  `json:"t,omitempty"`
+	Rate     numerals `json:"rps"`
+	P50      numerals `json:"p50_ms"`
+	P99      numerals `json:"p99_ms"`
+	Errors   numerals `json:"errors_per_s"`
+	InFlight numerals `json:"in_flight"`
 }
 
 // slots returns the slots of the last span before now.
@@ -124,7 +139,7 @@ func slots(span, step time.Duration, now time.Time) (from, to int64) {
 // read makes a series of the slots from one to another.
 func (r *ring) read(from, to int64, times bool) series {
 	n := int(to - from + 1)
-	s := series{Rate: make([]numeral, n), P50: make([]numeral, n), P99: make([]numeral, n), Errors: make([]numeral, n), InFlight: make([]numeral, n)}
+	s := series{Rate: make(numerals, n), P50: make(numerals, n), P99: make(numerals, n), Errors: make(numerals, n), InFlight: make(numerals, n)}
 	if times {
 		s.T = make([]int64, n)
 	}

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,8 +50,13 @@ type hub struct {
 	seq     uint64
 	clients map[string]*client
 	missed  []message // oldest first
-	bytes   int
-	changed func() // called without mu when topics have come or gone
+	bytes   int       // of them
+	before  uint64    // the last one that is no longer among them
+	link    []byte    // the latest
+	changed func()    // called without mu when topics have come or gone
+
+	over chan struct{} // closed at the end
+	end  func()        // closes it, once
 }
 
 // A message is an event for everybody who has its topic.
@@ -64,6 +70,7 @@ type message struct {
 // A client is one stream.
 type client struct {
 	id     string
+	hello  []byte // until it is taken: it comes first, and is never lost
 	topics map[string]bool
 	queue  [][]byte
 	bytes  int
@@ -72,7 +79,9 @@ type client struct {
 }
 
 func newHub(build string) *hub {
-	return &hub{run: nuid.Next(), build: build, clients: make(map[string]*client), changed: func() {}}
+	h := &hub{run: nuid.Next(), build: build, clients: make(map[string]*client), changed: func() {}, over: make(chan struct{})}
+	h.end = sync.OnceFunc(func() { close(h.over) })
+	return h
 }
 
 func (h *hub) count() int {
@@ -97,15 +106,15 @@ func (h *hub) wants(topic string) bool {
 func (h *hub) singles() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var all []string
+	all := make(map[string]bool)
 	for _, c := range h.clients {
 		for topic := range c.topics {
-			if strings.Contains(topic, ":") && !slices.Contains(all, topic) {
-				all = append(all, topic)
+			if strings.Contains(topic, ":") {
+				all[topic] = true
 			}
 		}
 	}
-	return all
+	return slices.Collect(maps.Keys(all))
 }
 
 // send hands an event to all who have the topic; everybody has the link. own is
@@ -119,11 +128,15 @@ func (h *hub) send(topic, event string, own uint64, v any) {
 	defer h.mu.Unlock()
 	h.seq++
 	m := message{seq: h.seq, own: own, topic: topic, data: frame(h.run, h.seq, event, data)}
-	if own > 0 || topic == topicLink {
+	if topic == topicLink {
+		h.link = m.data
+	}
+	if own > 0 {
 		h.missed = append(h.missed, m)
 		h.bytes += len(m.data)
 		for len(h.missed) > maxMissed || h.bytes > maxMissedBytes && len(h.missed) > 1 {
 			h.bytes -= len(h.missed[0].data)
+			h.before = h.missed[0].seq
 			h.missed[0] = message{}
 			h.missed = h.missed[1:]
 		}
@@ -158,18 +171,25 @@ func (c *client) put(data []byte) {
 	poke(c.wake)
 }
 
-// take returns what waits. What was thrown away is one resync for each topic.
+// take returns what waits. What was thrown away is the latest link, and one resync
+// for each topic.
 func (h *hub) take(c *client) [][]byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	out := c.queue
+	var out [][]byte
+	if c.hello != nil {
+		out = append(out, c.hello)
+	}
 	if c.lost {
-		out = nil
+		if h.link != nil {
+			out = append(out, h.link)
+		}
 		for topic := range c.topics {
 			out = append(out, resync(topic))
 		}
 	}
-	c.queue, c.bytes, c.lost = nil, 0, false
+	out = append(out, c.queue...)
+	c.hello, c.queue, c.bytes, c.lost = nil, nil, 0, false
 	return out
 }
 
@@ -230,6 +250,11 @@ func parseWishes(list []string) ([]wish, error) {
 // join adds a client. last is the id of the last event that it got before, or "".
 func (h *hub) join(wishes []wish, last string) (*client, error) {
 	c := &client{id: nuid.Next(), topics: make(map[string]bool), wake: make(chan struct{}, 1)}
+	select {
+	case <-h.over:
+		return nil, bus.Errorf(bus.Unavailable, "the dashboard is stopping; come back in a moment")
+	default:
+	}
 	h.mu.Lock()
 	if len(h.clients) >= maxClients {
 		h.mu.Unlock()
@@ -245,7 +270,8 @@ func (h *hub) join(wishes []wish, last string) (*client, error) {
 		Interval int64  `json:"interval_ms"`
 	}{c.id, h.run, h.seq, time.Now().UnixMilli(), h.build, lookEvery.Milliseconds()})
 	if err == nil { // it always is
-		c.put(frame(h.run, h.seq, "hello", hello))
+		c.hello = frame(h.run, h.seq, "hello", hello)
+		poke(c.wake)
 	}
 	h.catchUp(c, wishes, last)
 	h.mu.Unlock()
@@ -271,11 +297,8 @@ func (h *hub) catchUp(c *client, wishes []wish, last string) {
 			h.since(c, w)
 		}
 	}
-	for i := len(h.missed) - 1; i >= 0; i-- {
-		if h.missed[i].topic == topicLink {
-			c.put(h.missed[i].data)
-			break
-		}
+	if h.link != nil {
+		c.put(h.link)
 	}
 }
 
@@ -306,7 +329,7 @@ func (h *hub) position(id string) (seq uint64, known bool) {
 	if err != nil || run != h.run || n > h.seq {
 		return 0, false
 	}
-	return n, len(h.missed) < maxMissed || h.missed[0].seq <= n+1
+	return n, n >= h.before
 }
 
 // leave takes a client out.

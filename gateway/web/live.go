@@ -18,6 +18,11 @@ const (
 
 // serveLive is the stream of one browser.
 func (w *Web) serveLive(rw http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead {
+		rw.Header().Set("Content-Type", "text/event-stream")
+		rw.Header().Set("Cache-Control", "no-store")
+		return // it would last for ever, and nobody could read it
+	}
 	wishes, err := w.wishes(r, strings.Split(r.URL.Query().Get("topics"), ","))
 	if err != nil {
 		gateway.WriteError(rw, r, Service, err)
@@ -62,6 +67,8 @@ func (w *Web) serveLive(rw http.ResponseWriter, r *http.Request) {
 			}
 		case <-ctx.Done():
 			return
+		case <-w.live.over:
+			return
 		}
 	}
 }
@@ -101,10 +108,14 @@ func (w *Web) wishes(r *http.Request, list []string) ([]wish, error) {
 	}
 	for _, one := range wishes {
 		kind, pattern, _ := strings.Cut(one.topic, ":")
-		if kind != topicEvents || pattern == allEvents {
-			continue
+		switch {
+		case kind != topicEvents:
+		case pattern == allEvents:
+			err = w.bus.MaySubscribeAll(r.Context())
+		default:
+			err = w.bus.MaySubscribe(r.Context(), pattern)
 		}
-		if err := w.bus.MaySubscribe(r.Context(), pattern); err != nil {
+		if err != nil {
 			return nil, err
 		}
 	}

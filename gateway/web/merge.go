@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -31,8 +32,9 @@ func (t *table) look(view *discovery.View, look uint64, now time.Time) {
 			if started := info.Started; !started.IsZero() && started.Before(now) {
 				began = started // it was there before anybody looked
 			}
-			i = &instance{first: began, counters: make(map[string]*counters), now: noNumbers(), process: noProcess()}
+			i = &instance{id: info.NodeID(), first: began, counters: make(map[string]*counters), now: noNumbers(), process: noProcess()}
 			t.nodes[key] = i
+			t.byID[i.id] = append(t.byID[i.id], i)
 			s := t.service(info.Service, now)
 			if len(s.instances) == 0 && s.left != "" {
 				t.gone--
@@ -43,7 +45,6 @@ func (t *table) look(view *discovery.View, look uint64, now time.Time) {
 			}
 			s.instances[info.ID] = i
 			s.lostAt = time.Time{}
-			t.byID[info.NodeID()] = s
 		}
 		i.seen = look
 		i.info = *info
@@ -69,8 +70,11 @@ func (t *table) look(view *discovery.View, look uint64, now time.Time) {
 // drop takes out an instance that is no longer there.
 func (t *table) drop(key instanceKey, i *instance, now time.Time) {
 	delete(t.nodes, key)
-	delete(t.byID, i.info.NodeID())
-	t.left = append(t.left, i.info.NodeID())
+	others := slices.DeleteFunc(t.byID[i.id], func(o *instance) bool { return o == i })
+	if t.byID[i.id] = others; len(others) == 0 {
+		delete(t.byID, i.id)
+	}
+	t.left = append(t.left, i.id)
 	s := t.services[key.service]
 	delete(s.instances, key.id)
 	if s.left == "" {
@@ -211,9 +215,23 @@ func (t *table) take(a *answer) {
 			i.failed += one.Errors
 		}
 	}
+	i.tidy()
 	if !first {
+		i.stepSeconds += seconds
 		i.now.rate, i.now.errors, i.now.p99 = numeral(rate), numeral(errors), calls.quantile(0.99)
 	}
+}
+
+// tidy forgets the counters of endpoints that the instance does not have any more.
+func (i *instance) tidy() {
+	if len(i.counters) <= len(i.info.Endpoints) {
+		return
+	}
+	has := make(map[string]bool, len(i.info.Endpoints))
+	for n := range i.info.Endpoints {
+		has[i.info.Endpoints[n].Name] = true
+	}
+	maps.DeleteFunc(i.counters, func(method string, _ *counters) bool { return !has[method] })
 }
 
 // count takes over the counters of one endpoint, and returns the latest calls.
@@ -229,19 +247,25 @@ func (t *table) count(s *service, i *instance, c *counters, method string, one *
 		latest = fresh(c, latency, one, d, taken)
 		w.calls = w.calls.plus(latest)
 		s.countVersion(i.info.Version, method, at, seconds, taken, failed, latest)
+		c.taken, c.failed, c.calls = taken, failed, latest
+		c.stepTaken += taken
+		c.stepFailed += failed
 		if failed > 0 && one.LastError != "" {
 			s.problem(at, i.info.NodeID(), method, one.LastError)
 		}
 		if !isDebug(method) {
-			t.called(s.name, c.callers, d.Callers, float64(failed)/max(float64(taken), 1), at)
+			t.called(s.name, c.callers, d.Callers, float64(failed)/max(float64(taken), 1), seconds, at)
 		}
 	}
 	if one.LastError != "" {
 		s.endpoint(method).lastError = cutText(one.LastError)
 	}
 	c.requests, c.errors, c.refused, c.processing = one.Requests, one.Errors, d.Refused, one.Processing
-	c.latency = latency
-	if len(d.Callers) <= maxCallers {
+	// What an answer had no room for is not zero.
+	if len(latency) > 0 {
+		c.latency = latency
+	}
+	if n := len(d.Callers); n > 0 && n <= maxCallers {
 		c.callers = d.Callers
 	}
 	return latest

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"net/http"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -23,18 +22,21 @@ func (w *Web) registryPage(r *http.Request) (*page, error) {
 
 // microPage is Micro's JSON: the names of services, or one service whole.
 func (w *Web) microPage(r *http.Request, name string) (*page, error) {
-	r.Header.Set("Accept", "application/json")
 	d := microServices{Services: []discovery.Service{}}
 	if name == "" {
-		for _, n := range w.collect.names() {
+		for _, n := range w.present() {
 			d.Services = append(d.Services, discovery.Service{Name: n})
 		}
 	} else if d.Services = w.micro(r.Context(), name); len(d.Services) == 0 {
 		return nil, bus.Errorf(bus.NotFound, "Not found")
 	}
-	return &page{name: "services", title: "Registry", data: d, text: func(b *bytes.Buffer) {
-		for _, s := range d.Services {
-			b.WriteString(s.Name + "\n")
-		}
-	}}, nil
+	return &page{name: "services", title: "Registry", data: d, json: true}, nil
+}
+
+// present are the names of the services that have a node.
+func (w *Web) present() []string {
+	if view := w.bus.View(); view != nil {
+		return view.Services()
+	}
+	return nil
 }

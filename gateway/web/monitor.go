@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -64,9 +65,7 @@ func (m *monitor) ask(ctx context.Context, what string, options any, fresh time.
 	if a, ok := m.asked[key]; ok && time.Since(a.at) < fresh {
 		return a, a.err
 	}
-	if len(m.asked) > maxServers {
-		clear(m.asked)
-	}
+	maps.DeleteFunc(m.asked, func(_ string, a asked) bool { return time.Since(a.at) > subscriptionsFresh })
 	conn := m.system
 	if conn == nil {
 		conn = m.conn

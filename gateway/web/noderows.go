@@ -1,6 +1,7 @@
 package web
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -61,16 +62,37 @@ func (i *instance) node(now time.Time) *node {
 	n := &node{
 		ID: i.info.NodeID(), Instance: i.info.CallID(), Service: i.info.Service, Version: i.info.Version, Kind: kindOfNode(&i.info),
 		State: i.state(now), Address: addressOf(&i.info), Started: milli(i.info.Started), Interval: i.info.Interval.Milliseconds(),
-		Metadata: i.info.Metadata, Server: i.info.Server, Client: i.info.Client, Drains: drains(&i.info),
+		Metadata: brief(i.info.Metadata), Server: i.info.Server, Client: i.info.Client, Drains: drains(&i.info),
 		nodeNumbers: nodeNumbers{
 			Load: i.now.load, InFlight: i.now.inFlight, LastSeen: milli(i.info.LastSeen), Rate: i.now.rate, P99: i.now.p99, Errors: i.now.errors,
 			processNumbers: i.process, Requests: i.requests, Failed: i.failed,
 		},
 	}
-	if n.Metadata == nil {
-		n.Metadata = map[string]string{}
-	}
 	return n
+}
+
+// maxBrief bounds the metadata of one node among others; its own page has it all.
+const maxBrief = 1 << 10
+
+// brief is metadata without what is too long for a list. It is not nil.
+func brief(metadata map[string]string) map[string]string {
+	size := 0
+	for key, value := range metadata {
+		size += len(key) + len(value)
+	}
+	if size <= maxBrief && metadata != nil {
+		return metadata
+	}
+	short := make(map[string]string)
+	left := maxBrief
+	for _, key := range slices.Sorted(maps.Keys(metadata)) {
+		value := cutText(metadata[key])
+		if left -= len(key) + len(value); left < 0 {
+			break
+		}
+		short[key] = value
+	}
+	return short
 }
 
 func kindOfNode(i *discovery.Instance) string {
@@ -149,12 +171,16 @@ func (n numberNode) MarshalJSON() ([]byte, error) {
 	return append(b, ']'), nil
 }
 
-// publishNodes tells the page of nodes.
+// publishNodes tells the page of nodes, as publishRows does that of services.
 func (c *collector) publishNodes(now time.Time) {
 	d := nodesDelta{
 		Topic: topicNodes, Seq: c.nodes.seq + 1, Prev: c.nodes.seq, At: now.UnixMilli(), Totals: c.t.all, Nodes: []*node{}, Gone: []string{},
 	}
 	c.nodes.seq++
+	if !c.hub.wants(topicNodes) && now.Sub(c.nodesAsked) >= interest {
+		c.t.left = nil
+		return
+	}
 	for _, i := range c.t.nodes {
 		n := i.node(now)
 		switch {
@@ -174,103 +200,11 @@ func (c *collector) publishNodes(now time.Time) {
 	c.hub.send(topicNodes, "nodes", d.Seq, d)
 }
 
-// publishSingle tells the pages about one service or one node.
-func (c *collector) publishSingle(now time.Time) {
-	for _, topic := range c.hub.singles() {
-		switch kind, name, _ := strings.Cut(topic, ":"); kind {
-		case topicService:
-			if s := c.t.services[name]; s != nil {
-				s.watched = now.Add(fineSpan)
-				c.hub.send(topic, "service", 0, s.update(topic, now))
-			}
-		case topicVersions:
-			if s := c.t.services[name]; s != nil {
-				c.hub.send(topic, "versions", 0, versionsUpdate{topic, now.UnixMilli(), s.versionData(now)})
-			}
-		case topicNode:
-			if i := c.t.nodeByID(name); i != nil {
-				c.hub.send(topic, "node", 0, struct {
-					Topic string `json:"topic"`
-					At    int64  `json:"at"`
-					Node  *node  `json:"node"`
-				}{topic, now.UnixMilli(), i.node(now)})
-			}
-		}
-	}
-}
-
-// nodeByID finds an instance by what people call it.
+// nodeByID finds an instance by what people call it. Of two with one id it is the
+// one that has been there longer.
 func (t *table) nodeByID(id string) *instance {
-	s := t.byID[id]
-	if s == nil {
-		return nil
-	}
-	for _, i := range s.instances {
-		if i.info.NodeID() == id {
-			return i
-		}
+	if all := t.byID[id]; len(all) > 0 {
+		return all[0]
 	}
 	return nil
-}
-
-// A serviceUpdate is what changes on the page of a service.
-type serviceUpdate struct {
-	Topic     string            `json:"topic"`
-	At        int64             `json:"at"`
-	Row       *row              `json:"row"`
-	Nodes     []*node           `json:"nodes"`
-	Endpoints []endpointNumbers `json:"endpoints"`
-}
-
-// endpointNumbers are what changes all the time at an endpoint.
-type endpointNumbers struct {
-	Name      string  `json:"name"`
-	Rate      numeral `json:"rps"`
-	P50       numeral `json:"p50_ms"`
-	P99       numeral `json:"p99_ms"`
-	Errors    numeral `json:"errors_per_s"`
-	Percent   numeral `json:"error_percent"`
-	Requests  uint64  `json:"requests"`
-	Failed    uint64  `json:"errors"`
-	Refused   uint64  `json:"refused"`
-	LastError string  `json:"last_error"`
-}
-
-// maxUpdated bounds the nodes and the endpoints in one update of a service.
-const maxUpdated = 500
-
-func (s *service) update(topic string, now time.Time) serviceUpdate {
-	u := serviceUpdate{Topic: topic, At: now.UnixMilli(), Row: s.row(), Nodes: s.nodes(now), Endpoints: []endpointNumbers{}}
-	u.Nodes = u.Nodes[:min(len(u.Nodes), maxUpdated)]
-	for _, e := range s.endpoints {
-		if len(u.Endpoints) < maxUpdated {
-			u.Endpoints = append(u.Endpoints, e.numbers(now))
-		}
-	}
-	slices.SortFunc(u.Endpoints, func(a, b endpointNumbers) int { return strings.Compare(a.Name, b.Name) })
-	return u
-}
-
-// nodes are the instances of a service in order.
-func (s *service) nodes(now time.Time) []*node {
-	all := make([]*node, 0, len(s.instances))
-	for _, i := range s.instances {
-		all = append(all, i.node(now))
-	}
-	slices.SortFunc(all, func(a, b *node) int { return strings.Compare(a.ID, b.ID) })
-	return all
-}
-
-func (e *endpoint) numbers(now time.Time) endpointNumbers {
-	w := e.recent(now)
-	n := endpointNumbers{
-		Name: e.name, Rate: e.rate, P50: w.calls.quantile(0.50), P99: w.calls.quantile(0.99), Errors: e.errorRate, Percent: unknownNumber(),
-		Requests: e.requests, Failed: e.errors, Refused: e.refused, LastError: e.lastError,
-	}
-	if w.taken > 0 {
-		n.Percent = numeral(100 * float64(w.failed) / float64(w.taken))
-	} else if e.rate.known() {
-		n.Percent = 0
-	}
-	return n
 }

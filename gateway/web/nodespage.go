@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -133,7 +134,7 @@ func (w *Web) nodePage(r *http.Request) (*page, error) {
 	if d == nil {
 		near := []way{}
 		for _, n := range discovery.Near(id, w.collect.nodeIDs()) {
-			near = append(near, way{n, "/nodes/" + n})
+			near = append(near, way{n, "/nodes/" + url.PathEscape(n)})
 		}
 		return w.missing(http.StatusNotFound, fmt.Sprintf("no node %s is there; it may have left", id), near), nil
 	}
@@ -165,10 +166,13 @@ func (c *collector) node(id string, now time.Time) (*nodeData, discovery.Instanc
 		if i.now.rate.known() {
 			e.rate, e.errorRate = numeral(c.rate), numeral(c.errorRate)
 		}
-		w := e.at(now) // all its calls, for one instance has no others
-		w.taken, w.failed, w.refused, w.calls = c.requests, c.errors, c.refused, c.latency
+		w := e.at(now)
+		w.taken, w.failed, w.calls = c.taken, c.failed, c.calls
 	}
 	d.Endpoints = s.endpointData(now)
+	if i.info.Metadata != nil {
+		d.Node.Metadata = i.info.Metadata
+	}
 	return d, i.info
 }
 

@@ -16,6 +16,21 @@ func unknownNumber() numeral { return numeral(math.NaN()) }
 // MarshalJSON writes n.
 func (n numeral) MarshalJSON() ([]byte, error) { return n.append(nil), nil }
 
+// numerals are a column of numbers.
+type numerals []numeral
+
+// MarshalJSON writes all at once: there are many of them.
+func (n numerals) MarshalJSON() ([]byte, error) {
+	dst := append(make([]byte, 0, 2+6*len(n)), '[')
+	for i, one := range n {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = one.append(dst)
+	}
+	return append(dst, ']'), nil
+}
+
 func (n numeral) append(dst []byte) []byte {
 	f := float64(n)
 	if math.IsNaN(f) || math.IsInf(f, 0) {

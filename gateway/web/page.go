@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"net/http"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/gateway"
@@ -28,10 +29,9 @@ type page struct {
 	title  string
 	status int // 0 is 200
 	data   any
+	json   bool // it is JSON whatever is asked for
 	// text writes the page for a terminal.
 	text func(*bytes.Buffer)
-	// near is where to go from a page that is not there.
-	goTo string // a redirect instead of all this
 }
 
 // A boot is what the first script of a page reads.
@@ -54,16 +54,16 @@ func (w *Web) serve(rw http.ResponseWriter, r *http.Request, make func(*http.Req
 		w.fail(rw, r, err)
 		return
 	}
-	if p.goTo != "" {
-		http.Redirect(rw, r, p.goTo, http.StatusFound)
-		return
-	}
 	if p.status == 0 {
 		p.status = http.StatusOK
 	}
 	h := rw.Header()
 	h.Add("Vary", "Accept, Cookie")
-	switch formOf(r) {
+	shape := formOf(r)
+	if p.json {
+		shape = formJSON
+	}
+	switch shape {
 	case formJSON:
 		body, err := json.Marshal(p.data)
 		if err != nil {
@@ -86,8 +86,17 @@ func (w *Web) serve(rw http.ResponseWriter, r *http.Request, make func(*http.Req
 		if p.text != nil {
 			p.text(&b)
 		}
-		write(rw, r, p.status, "text/plain; charset=utf-8", b.Bytes())
+		write(rw, r, p.status, "text/plain; charset=utf-8", bytes.Map(printable, b.Bytes()))
 	}
+}
+
+// printable keeps what services say of themselves from controlling the terminal
+// that shows it.
+func printable(c rune) rune {
+	if c < ' ' && c != '\n' && c != '\t' || c >= 0x7f && c < 0xa0 {
+		return utf8.RuneError
+	}
+	return c
 }
 
 // fail answers an error: as a page to whoever looks at pages.

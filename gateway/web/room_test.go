@@ -15,6 +15,7 @@ import (
 	"github.com/mbus-dev/mbus/bus"
 	"github.com/mbus-dev/mbus/bus/bustest"
 	"github.com/mbus-dev/mbus/gateway"
+	"github.com/mbus-dev/mbus/gateway/token"
 	"github.com/mbus-dev/mbus/gateway/web"
 	"github.com/mbus-dev/mbus/rpc"
 )
@@ -45,10 +46,16 @@ type house struct {
 
 func open(t testing.TB, b *bustest.Bus, cfg web.Config) *house {
 	t.Helper()
+	return guarded(t, b, cfg, nil)
+}
+
+// guarded is open where rules say who may do what.
+func guarded(t testing.TB, b *bustest.Bus, cfg web.Config, rules *token.Rules) *house {
+	t.Helper()
 	h := &house{bus: b, conn: b.Conn(t)}
 	conn := b.Conn(t)
 	cfg.Logger = conn.Logger()
-	h.gate = gateway.NewBus(conn, gateway.BusConfig{From: web.Service, Logger: conn.Logger()})
+	h.gate = gateway.NewBus(conn, gateway.BusConfig{From: web.Service, Rules: rules, Logger: conn.Logger()})
 	var err error
 	if h.web, err = web.New(h.gate, cfg); err != nil {
 		t.Fatal(err)
@@ -283,6 +290,9 @@ func (s *stream) events(t testing.TB) []event {
 				e.kind = value
 			case "data":
 				e.raw = value
+				if e.kind == "nodes" {
+					continue // others are gone from there
+				}
 				e.data = decode[Delta](t, []byte(value))
 				// encoding/json wants a tag for each of them.
 				var seq struct{ Seq, Prev int }
@@ -295,6 +305,17 @@ func (s *stream) events(t testing.TB) []event {
 		}
 	}
 	return all
+}
+
+// last is the data of the last event of a kind, "" before there is one.
+func (s *stream) last(t testing.TB, kind string) (raw string) {
+	t.Helper()
+	for _, e := range s.events(t) {
+		if e.kind == kind {
+			raw = e.raw
+		}
+	}
+	return raw
 }
 
 // await waits for an event that is wanted, and returns it.

@@ -17,9 +17,9 @@ type row struct {
 	Versions  []versionCount `json:"versions"`
 	Instances int            `json:"instances"`
 	rowNumbers
-	Load     int       `json:"load"`
-	LastSeen int64     `json:"last_seen"`
-	Spark    []numeral `json:"spark,omitempty"`
+	Load     int      `json:"load"`
+	LastSeen int64    `json:"last_seen"`
+	Spark    numerals `json:"spark,omitempty"`
 }
 
 // rowNumbers are what changes all the time.
@@ -43,11 +43,15 @@ func (r *row) same(o *row) bool {
 		slices.Equal(r.Versions, o.Versions)
 }
 
+// maxVersions bounds the versions in a row; those of the fewest instances are left
+// out.
+const maxVersions = 16
+
 // row makes a row without the spark.
 func (s *service) row() *row {
 	r := &row{
-		ID: s.id, Name: s.name, Health: s.health, Why: s.why, Since: milli(s.since), Kind: s.kind, Own: own(s.name), Versions: s.versions,
-		Instances: len(s.instances), Load: s.now.load, LastSeen: milli(s.lastSeen),
+		ID: s.id, Name: s.name, Health: s.health, Why: s.why, Since: milli(s.since), Kind: s.kind, Own: own(s.name),
+		Versions: s.versions[:min(len(s.versions), maxVersions)], Instances: len(s.instances), Load: s.now.load, LastSeen: milli(s.lastSeen),
 		rowNumbers: rowNumbers{Rate: s.now.rate, P50: s.now.p50, P99: s.now.p99, Errors: s.now.errors, Percent: s.percent(), InFlight: s.now.inFlight},
 	}
 	if r.Versions == nil {
@@ -70,7 +74,7 @@ func (s *service) percent() numeral {
 // full is a row with its spark.
 func (s *service) full() *row {
 	r := s.row()
-	r.Spark = make([]numeral, sparkPoints)
+	r.Spark = make(numerals, sparkPoints)
 	for i, v := range s.spark {
 		r.Spark[i] = numeral(v)
 	}
@@ -85,9 +89,7 @@ type deltas struct {
 // publish tells what has changed since the last time. The caller holds mu.
 func (c *collector) publish(now time.Time) {
 	c.publishRows(now)
-	if c.hub.wants(topicNodes) || now.Sub(c.nodesAsked) < interest {
-		c.publishNodes(now)
-	}
+	c.publishNodes(now)
 	if c.hub.wants(topicStats) {
 		c.hub.send(topicStats, "stats", 0, struct {
 			Topic string  `json:"topic"`
@@ -145,7 +147,7 @@ func (n numberRows) MarshalJSON() ([]byte, error) {
 }
 
 // publishRows tells the page of services. Each look has a number of its own, also
-// when nobody hears it.
+// when nobody hears it, so that who comes back finds out that it has missed some.
 func (c *collector) publishRows(now time.Time) {
 	d := rowsDelta{
 		Topic: topicServices, Seq: c.rows.seq + 1, Prev: c.rows.seq, At: now.UnixMilli(), Totals: c.t.all, Rows: []*row{}, Gone: []int{},

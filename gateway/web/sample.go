@@ -112,7 +112,7 @@ func isDebug(method string) bool { return strings.HasPrefix(method, "Debug.") }
 
 func cutText(s string) string {
 	if len(s) > maxText {
-		return s[:maxText] + "…"
+		return strings.ToValidUTF8(s[:maxText], "") + "…"
 	}
 	return s
 }

@@ -18,8 +18,14 @@ import (
 	"github.com/mbus-dev/mbus/rpc/schema"
 )
 
-// schemaPatience bounds how long a page waits for schemas.
-const schemaPatience = 2 * time.Second
+const (
+	// schemaPatience bounds how long a page waits for schemas.
+	schemaPatience = 2 * time.Second
+	// maxDescribed bounds the bytes of schemas, trees and examples on one page.
+	maxDescribed = 4 << 20
+	// maxCharted is how many endpoints of a service have a history on its page.
+	maxCharted = 24
+)
 
 // A serviceData is the page of a service.
 type serviceData struct {
@@ -57,6 +63,7 @@ type endpointData struct {
 	RequestTree  *discovery.Value  `json:"request_tree"`
 	ResponseTree *discovery.Value  `json:"response_tree"`
 	Example      json.RawMessage   `json:"example"`
+	LeftOut      bool              `json:"left_out,omitempty"`
 	Debug        bool              `json:"debug"`
 	Commands     commands          `json:"commands"`
 
@@ -95,8 +102,12 @@ func (w *Web) servicePage(r *http.Request) (*page, error) {
 	return &page{name: "service", title: name, data: d, text: d.text}, nil
 }
 
-// noService is the page of a service that nobody has seen lately.
+// noService is the page of a service that nobody has seen lately, or that has no
+// node to be asked.
 func (w *Web) noService(name string) *page {
+	if w.collect.has(name) {
+		return w.missing(http.StatusNotFound, fmt.Sprintf("%s has no node any more", name), []way{{name, "/services/" + name}})
+	}
 	near := []way{}
 	for _, n := range discovery.Near(name, w.collect.names()) {
 		near = append(near, way{n, "/services/" + n})
@@ -128,10 +139,8 @@ func (c *collector) service(name string, now time.Time, span, step time.Duration
 	d.Series = pick(step, s.ring, s.fine).read(from, to, true)
 	if each {
 		d.ByEndpoint = make(map[string]series)
-		for method, e := range s.endpoints {
-			if !isDebug(method) && len(d.ByEndpoint) < maxUpdated {
-				d.ByEndpoint[method] = pick(step, e.ring, e.fine).read(from, to, false)
-			}
+		for _, e := range s.charted() {
+			d.ByEndpoint[e.name] = pick(step, e.ring, e.fine).read(from, to, false)
 		}
 		d.ByVersion = s.versionData(now)
 	}
@@ -139,6 +148,20 @@ func (c *collector) service(name string, now time.Time, span, step time.Duration
 	d.Callers = c.t.liveEdges(now, func(k edgeKey) bool { return k.to == name })
 	d.Callees = c.t.liveEdges(now, func(k edgeKey) bool { return k.from == name })
 	return d
+}
+
+// charted are the endpoints with a history, those with most requests.
+func (s *service) charted() []*endpoint {
+	var all []*endpoint
+	for method, e := range s.endpoints {
+		if !isDebug(method) && (e.ring != nil || e.fine != nil) {
+			all = append(all, e)
+		}
+	}
+	slices.SortFunc(all, func(a, b *endpoint) int {
+		return cmp.Or(cmp.Compare(b.rate.or(-1), a.rate.or(-1)), cmp.Compare(b.requests, a.requests), strings.Compare(a.name, b.name))
+	})
+	return all[:min(len(all), maxCharted)]
 }
 
 // pick is the history with the given step; either may be nil. Where nobody watched
@@ -208,30 +231,67 @@ func (w *Web) describe(ctx context.Context, service string, all []*endpointData)
 	ctx, cancel := context.WithTimeout(ctx, schemaPatience)
 	defer cancel()
 	var hashes []string
+	requests := make(map[string]bool)
 	for _, d := range all {
 		hashes = append(hashes, d.endpoint.Request, d.endpoint.Response)
+		requests[d.endpoint.Request] = true
 	}
 	bodies := w.schemas.Get(ctx, service, hashes...)
+	known := make(map[string]*described, len(bodies)) // methods share types
+	for hash, body := range bodies {
+		known[hash] = describeSchema(body, requests[hash])
+	}
 	links := w.cfg.Links()
+	left := maxDescribed
 	for _, d := range all {
-		d.Request, d.Response = bodies[d.endpoint.Request], bodies[d.endpoint.Response]
-		d.RequestTree, d.ResponseTree = treeOf(d.RequestTree, d.Request), treeOf(d.ResponseTree, d.Response)
+		request, response := known[d.endpoint.Request], known[d.endpoint.Response]
+		if left -= request.size() + response.size(); left < 0 {
+			request, response, d.LeftOut = nil, nil, true
+		}
 		d.Example = json.RawMessage("{}")
-		if d.Request != nil {
-			if example, err := schema.Skeleton(d.Request); err == nil {
-				d.Example = example
-			}
+		if request != nil {
+			d.Request, d.Example = request.body, request.example
+			d.RequestTree = cmp.Or(d.RequestTree, &request.tree)
+		}
+		if response != nil {
+			d.Response = response.body
+			d.ResponseTree = cmp.Or(d.ResponseTree, &response.tree)
 		}
 		d.Commands = commandsOfCall(service, d.Name, "", string(compact(d.Example)), d.Kind != discovery.KindUnary, links)
 	}
 }
 
-func treeOf(told *discovery.Value, body json.RawMessage) *discovery.Value {
-	if told != nil || body == nil {
-		return told
+// described is a schema with what pages make of it.
+type described struct {
+	body    json.RawMessage
+	tree    discovery.Value
+	example json.RawMessage
+}
+
+func describeSchema(body json.RawMessage, request bool) *described {
+	d := &described{body: body, tree: discovery.ValueOf(body), example: json.RawMessage("{}")}
+	if request {
+		if example, err := schema.Skeleton(body); err == nil {
+			d.example = example
+		}
 	}
-	v := discovery.ValueOf(body)
-	return &v
+	return d
+}
+
+// size is about how many bytes of a page it takes.
+func (d *described) size() int {
+	if d == nil {
+		return 0
+	}
+	return len(d.body) + 4*len(d.example) + sizeOfTree(&d.tree) // the example is in the commands too
+}
+
+func sizeOfTree(v *discovery.Value) int {
+	n := len(v.Name) + len(v.Type) + len(`{"name":"","type":"","values":[]},`)
+	for i := range v.Values {
+		n += sizeOfTree(&v.Values[i])
+	}
+	return n
 }
 
 func compact(text json.RawMessage) []byte {

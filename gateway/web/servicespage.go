@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -230,14 +231,13 @@ func (c *collector) index() indexData {
 
 // methods are those that some instance has, those of every service last.
 func (s *service) methods() []string {
-	names := []string{}
+	all := make(map[string]bool)
 	for _, i := range s.instances {
-		for _, e := range i.info.Endpoints {
-			if !slices.Contains(names, e.Name) {
-				names = append(names, e.Name)
-			}
+		for n := range i.info.Endpoints {
+			all[i.info.Endpoints[n].Name] = true
 		}
 	}
+	names := slices.AppendSeq([]string{}, maps.Keys(all))
 	slices.SortFunc(names, orderMethods)
 	return names
 }
@@ -260,6 +260,13 @@ func (c *collector) methods(service string) []string {
 		return s.methods()
 	}
 	return nil
+}
+
+// has reports whether a service is in the table, also one that has gone.
+func (c *collector) has(service string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t.services[service] != nil
 }
 
 // foreign reports whether a service speaks NATS and no mbus.

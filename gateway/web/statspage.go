@@ -79,7 +79,7 @@ func (w *Web) statsPage(r *http.Request) (*page, error) {
 	q := r.URL.Query()
 	if asksMicro(r) {
 		d := w.collect.stats(usualRange, historyStep, 0, "", time.Now())
-		return &page{name: "stats", title: "Stats", data: w.microStats(r, d)}, nil
+		return &page{name: "stats", title: "Stats", data: w.microStats(d), json: true}, nil
 	}
 	span, step, err := rangeOf(q.Get("range"))
 	if err != nil {
@@ -123,7 +123,7 @@ func (c *collector) stats(span, step time.Duration, top int, only string, now ti
 	}
 	earliest := now.Add(-span)
 	for _, s := range c.t.services {
-		if s.changedAt.After(earliest) && len(d.Marks) < maxTop && len(s.versions) > 0 {
+		if s.changedAt.After(earliest) && len(s.versions) > 0 {
 			var versions []string
 			for _, v := range s.versions {
 				versions = append(versions, fmt.Sprintf("%s ×%d", v.Version, v.Instances))
@@ -132,6 +132,7 @@ func (c *collector) stats(span, step time.Duration, top int, only string, now ti
 		}
 	}
 	slices.SortFunc(d.Marks, func(a, b mark) int { return cmp.Or(cmp.Compare(a.At, b.At), strings.Compare(a.Service, b.Service)) })
+	d.Marks = d.Marks[max(0, len(d.Marks)-maxTop):]
 	return d
 }
 
@@ -157,7 +158,7 @@ func (t *table) busiest(only string, now time.Time) []*service {
 // restOf adds up the rates of services. Quantiles have no sum.
 func restOf(all []*service, step time.Duration, from, to int64) series {
 	n := int(to - from + 1)
-	sum := series{Rate: make([]numeral, n), P50: make([]numeral, n), P99: make([]numeral, n), Errors: make([]numeral, n), InFlight: make([]numeral, n)}
+	sum := series{Rate: make(numerals, n), P50: make(numerals, n), P99: make(numerals, n), Errors: make(numerals, n), InFlight: make(numerals, n)}
 	for i := range n {
 		sum.Rate[i], sum.P50[i], sum.P99[i], sum.Errors[i], sum.InFlight[i] = unknownNumber(), unknownNumber(), unknownNumber(), unknownNumber(), unknownNumber()
 	}
@@ -187,13 +188,12 @@ func (w *Web) process() processData {
 
 // microStats is Micro's JSON of /stats, whose counters are the requests of the
 // whole bus here, in windows of ten seconds.
-func (w *Web) microStats(r *http.Request, d *statsData) any {
+func (w *Web) microStats(d *statsData) any {
 	type window struct {
 		Timestamp   int64          `json:"timestamp"`
 		StatusCodes map[string]int `json:"status_codes"`
 		Requests    int            `json:"total_reqs"`
 	}
-	r.Header.Set("Accept", "application/json")
 	counters := []window{}
 	for i := max(0, len(d.T)-12); i < len(d.T); i++ {
 		requests, failed := int(10*d.Total.Rate[i].or(0)), int(10*d.Total.Errors[i].or(0))
@@ -210,7 +210,7 @@ func (w *Web) microStats(r *http.Request, d *statsData) any {
 }
 
 func (d *statsData) text(b *bytes.Buffer) {
-	last := func(s []numeral) string {
+	last := func(s numerals) string {
 		if len(s) == 0 {
 			return "-"
 		}

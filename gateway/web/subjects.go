@@ -1,6 +1,8 @@
 package web
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +13,8 @@ import (
 
 const (
 	maxSubjects = 1000
+	// subjectIdle is how long nothing comes of a topic that makes room for another.
+	subjectIdle = time.Minute
 	// rateSpan is the window of the rate of a subject.
 	rateSpan = 5 * time.Second
 )
@@ -21,12 +25,13 @@ type subjects struct {
 	mu    sync.Mutex
 	known map[string]*subject
 	more  map[string]bool // names that did not fit, up to maxSubjects of them
+	full  time.Time       // when room was last looked for
 }
 
 type subject struct {
 	subscribers int
-	count       uint64
-	last        time.Time
+	met         time.Time // when it was last asked for or heard of
+	last        time.Time // when an event was last seen
 	// of the window, and of the one before it
 	window           int64
 	recent, before   uint64
@@ -47,9 +52,12 @@ func newSubjects() *subjects {
 }
 
 // meet returns a subject, nil if there are too many.
-func (s *subjects) meet(name string) *subject {
+func (s *subjects) meet(name string, now time.Time) *subject {
 	one := s.known[name]
 	if one == nil {
+		if len(s.known) >= maxSubjects {
+			s.makeRoom(now)
+		}
 		if len(s.known) >= maxSubjects {
 			if len(s.more) < maxSubjects {
 				s.more[name] = true
@@ -59,14 +67,40 @@ func (s *subjects) meet(name string) *subject {
 		one = &subject{}
 		s.known[name] = one
 	}
+	one.met = now
 	return one
+}
+
+// makeRoom forgets, once a second at most, up to a quarter of the subjects: those
+// without subscribers of which nobody has heard for longest.
+func (s *subjects) makeRoom(now time.Time) {
+	if now.Sub(s.full) < time.Second {
+		return
+	}
+	s.full = now
+	var idle []string
+	for name, one := range s.known {
+		if one.subscribers == 0 && now.Sub(one.met) > subjectIdle {
+			idle = append(idle, name)
+		}
+	}
+	if len(idle) == 0 {
+		return
+	}
+	slices.SortFunc(idle, func(a, b string) int {
+		return cmp.Or(s.known[a].met.Compare(s.known[b].met), strings.Compare(a, b))
+	})
+	for _, name := range idle[:min(len(idle), maxSubjects/4)] {
+		delete(s.known, name)
+	}
+	clear(s.more)
 }
 
 // know adds a topic that somebody asks for.
 func (s *subjects) know(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.meet(name)
+	s.meet(name, time.Now())
 }
 
 // saw takes over that an event has been seen.
@@ -74,12 +108,11 @@ func (s *subjects) saw(name string, size int) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one := s.meet(name)
+	one := s.meet(name, now)
 	if one == nil {
 		return
 	}
 	one.advance(now)
-	one.count++
 	one.recent++
 	one.recentB += uint64(size)
 	one.last = now
@@ -99,6 +132,7 @@ func (o *subject) advance(now time.Time) {
 
 // subscribed takes over who subscribes to what, as the broker tells.
 func (s *subjects) subscribed(counts map[string]int) {
+	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, one := range s.known {
@@ -108,7 +142,7 @@ func (s *subjects) subscribed(counts map[string]int) {
 		if wire.CheckPattern(name) != nil {
 			continue
 		}
-		if one := s.meet(name); one != nil {
+		if one := s.meet(name, now); one != nil {
 			one.subscribers = n
 		}
 	}
@@ -132,12 +166,12 @@ func (s *subjects) list(now time.Time) (all []subjectData, more int) {
 	return all, len(s.more)
 }
 
-// patterns are subscriptions that together cover all subjects that are known, one
-// for each first token.
+// patterns are subscriptions that together cover the subjects that are known, one
+// or two for each first token: the first maxRoots of them.
 func (s *subjects) patterns() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all []string
+	all := make(map[string]bool)
 	for name := range s.known {
 		root, _, deep := strings.Cut(name, ".")
 		patterns := []string{root}
@@ -145,11 +179,11 @@ func (s *subjects) patterns() []string {
 			patterns = append(patterns, root+".>")
 		}
 		for _, p := range patterns {
-			if len(all) < maxRoots && wire.CheckPattern(p) == nil && !slices.Contains(all, p) {
-				all = append(all, p)
+			if wire.CheckPattern(p) == nil {
+				all[p] = true
 			}
 		}
 	}
-	slices.Sort(all)
-	return all
+	sorted := slices.Sorted(maps.Keys(all))
+	return sorted[:min(len(sorted), maxRoots)]
 }

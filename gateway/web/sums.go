@@ -1,9 +1,6 @@
 package web
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // totals are those of all services.
 type totals struct {
@@ -81,6 +78,7 @@ func (s *service) sum(now time.Time) {
 		}
 		for method, c := range i.counters {
 			e := s.endpoint(method)
+			e.offered = now
 			e.requests += c.requests
 			e.errors += c.errors
 			e.refused += c.refused
@@ -109,112 +107,4 @@ func (s *service) window(now time.Time) window {
 		all.calls = all.calls.plus(w.calls)
 	}
 	return all
-}
-
-// record writes the histories of this moment. coarse says that a step of the
-// coarse ones is over.
-func (t *table) record(now time.Time, coarse bool) {
-	t.fine.put(now, t.point())
-	if coarse {
-		t.total.put(now, t.point())
-	}
-	for _, s := range t.services {
-		copy(s.spark[:], s.spark[1:])
-		s.spark[sparkPoints-1] = float32(s.now.rate)
-		watched := now.Before(s.watched)
-		if !watched && s.fine != nil {
-			t.release(s)
-		}
-		if coarse {
-			t.keep(&s.ring, historySpan, historyStep, now, s.point())
-		}
-		if watched {
-			t.keep(&s.fine, fineSpan, fineStep, now, s.point())
-		}
-		for name, e := range s.endpoints {
-			if isDebug(name) || !watched && !coarse {
-				continue
-			}
-			p := e.point(now)
-			if coarse {
-				t.keep(&e.ring, historySpan, historyStep, now, p)
-			}
-			if watched {
-				t.keep(&e.fine, fineSpan, fineStep, now, p)
-			}
-		}
-	}
-	for t.bytes > maxHistory {
-		t.evict()
-	}
-}
-
-// keep writes a point of a history, which begins with the first traffic.
-func (t *table) keep(r **ring, span, step time.Duration, now time.Time, p point) {
-	if *r == nil {
-		if !(p.rate > 0) { // NaN is no traffic either
-			return
-		}
-		*r = newRing(span, step)
-	}
-	before := (*r).used
-	t.bytes += (*r).put(now, p)
-	if !(p.rate > 0) {
-		(*r).used = before // for evict: when something last happened
-	}
-}
-
-func (t *table) release(s *service) {
-	t.bytes -= s.fine.bytes()
-	s.fine = nil
-	for _, e := range s.endpoints {
-		t.bytes -= e.fine.bytes()
-		e.fine = nil
-	}
-}
-
-// evict throws away the history that has had no traffic for longest.
-func (t *table) evict() {
-	var oldest **ring
-	for _, s := range t.services {
-		for _, r := range s.rings() {
-			if *r != nil && (oldest == nil || (*r).used.Before((*oldest).used)) {
-				oldest = r
-			}
-		}
-	}
-	if oldest == nil {
-		t.bytes = 0
-		return
-	}
-	t.bytes -= (*oldest).bytes()
-	*oldest = nil
-}
-
-func (s *service) rings() []**ring {
-	all := []**ring{&s.ring, &s.fine}
-	for _, e := range s.endpoints {
-		all = append(all, &e.ring, &e.fine)
-	}
-	return all
-}
-
-func (s *service) bytes() (n int) {
-	for _, r := range s.rings() {
-		n += (*r).bytes()
-	}
-	return n
-}
-
-func (t *table) point() point {
-	return point{float32(t.all.Rate), float32(t.all.Errors), float32(t.allP50), float32(t.all.P99), float32(t.all.InFlight)}
-}
-
-func (s *service) point() point {
-	return point{float32(s.now.rate), float32(s.now.errors), float32(s.now.p50), float32(s.now.p99), float32(s.now.inFlight)}
-}
-
-func (e *endpoint) point(now time.Time) point {
-	w := e.recent(now)
-	return point{float32(e.rate), float32(e.errorRate), float32(w.calls.quantile(0.50)), float32(w.calls.quantile(0.99)), float32(math.NaN())}
 }

@@ -11,7 +11,7 @@ type instanceKey struct{ service, id string }
 // A table is what the collector knows. Its owner locks it.
 type table struct {
 	services map[string]*service
-	byID     map[string]*service // by the id of a node, as people see it
+	byID     map[string][]*instance // by the id of a node, as people see it
 	nodes    map[instanceKey]*instance
 	lastID   int
 	gone     int // services without a node
@@ -50,6 +50,7 @@ type service struct {
 	spark  [sparkPoints]float32
 	ring   *ring
 	fine   *ring
+	step   rates // of the coarse history, as of the last one
 	// watched is until when the fine history is kept.
 	watched time.Time
 
@@ -88,13 +89,16 @@ func noNumbers() numbers {
 // An instance is one running copy.
 type instance struct {
 	info     discovery.Instance
+	id       string // as people see it
 	first    time.Time
 	answered time.Time // zero before the first answer to $SRV.STATS
 	counters map[string]*counters
 	now      numbers
 	requests uint64
 	failed   uint64
-	process  processNumbers
+	// stepSeconds is the time that the answers in a step of the history tell of.
+	stepSeconds float64
+	process     processNumbers
 	// processAsked is when it was last asked for them.
 	processAsked time.Time
 	shown        *node
@@ -107,8 +111,12 @@ type counters struct {
 	processing                int64
 	latency                   buckets
 	callers                   map[string]uint64
-	rate, errorRate           float64 // since the answer before the last
-	refusing                  float64
+	// since the answer before the last:
+	rate, errorRate, refusing float64
+	taken, failed             uint64
+	calls                     buckets
+	// since the step of the coarse history has begun:
+	stepTaken, stepFailed uint64
 }
 
 // An endpoint is a method of a service, all its instances together.
@@ -117,9 +125,11 @@ type endpoint struct {
 	requests, errors, refused uint64
 	rate, errorRate, refusing numeral
 	lastError                 string
+	offered                   time.Time // when an instance has last had it
 	windows                   [2]window // this one and the one before
 	ring                      *ring
 	fine                      *ring
+	step                      rates // as of a service
 }
 
 // A window is what has come of the calls of some seconds.
@@ -158,7 +168,7 @@ func (e *endpoint) recent(now time.Time) window {
 
 func newTable() *table {
 	return &table{
-		services: make(map[string]*service), byID: make(map[string]*service), nodes: make(map[instanceKey]*instance),
+		services: make(map[string]*service), byID: make(map[string][]*instance), nodes: make(map[instanceKey]*instance),
 		total: newRing(historySpan, historyStep), fine: newRing(fineSpan, fineStep), edges: make(map[edgeKey]*edge),
 	}
 }

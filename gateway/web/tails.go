@@ -23,8 +23,9 @@ const (
 	maxRoots  = 64
 
 	tailPace      = 250 * time.Millisecond
-	maxShown      = 50 // events a second
-	maxShownBytes = 64 << 10
+	maxShown      = 50        // events a second
+	maxShownBytes = 64 << 10  // of one event
+	maxShownJSON  = 400 << 10 // of all in a second, as JSON; the first always is
 	maxHeaders    = 32
 	rootsPace     = 2 * time.Second
 )
@@ -59,6 +60,7 @@ type tail struct {
 	n       uint64
 	second  int64
 	shown   int
+	size    int // of what is shown, as JSON
 	waiting []shownEvent
 	skipped int
 }
@@ -154,12 +156,19 @@ func (t *tails) mine(at time.Time, want func(pattern string) bool) (n int) {
 	return n
 }
 
-// subscribe adds the patterns that a tail lacks.
+// subscribe adds the patterns that a tail lacks, and ends those that it no longer
+// wants.
 func (t *tails) subscribe(ctx context.Context, one *tail) {
 	_, pattern, _ := strings.Cut(one.topic, ":")
 	patterns := []string{pattern}
 	if pattern == allEvents {
 		patterns = t.names.patterns()
+	}
+	for p, s := range one.patterns {
+		if !slices.Contains(patterns, p) {
+			_ = s.Drain(ctx) // as in settle
+			delete(one.patterns, p)
+		}
 	}
 	for _, p := range patterns {
 		if one.patterns[p].Subscription != nil {
@@ -190,14 +199,37 @@ func (o *tail) take(m *nats.Msg) {
 	defer o.mu.Unlock()
 	o.n++
 	if second := now.Unix(); second != o.second {
-		o.second, o.shown = second, 0
+		o.second, o.shown, o.size = second, 0, 0
 	}
-	if o.shown++; o.shown > maxShown {
+	if o.shown >= maxShown || o.size >= maxShownJSON {
 		o.skipped++
 		return
 	}
 	e := show(o.n, now, m.Subject, m.Header, m.Data)
+	size := sizeInJSON(e.Data)
+	for name, value := range e.Headers {
+		size += sizeInJSON(name) + sizeInJSON(value)
+	}
+	if o.size += size; o.shown > 0 && o.size > maxShownJSON {
+		o.skipped++
+		return
+	}
+	o.shown++
 	o.waiting = append(o.waiting, e)
+}
+
+// sizeInJSON is about how long a text is as JSON, where some bytes take six.
+func sizeInJSON(text string) int {
+	n := len(text)
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '\n', c == '\t', c == '\r', c == '"', c == '\\':
+			n++
+		case c < ' ', c == '<', c == '>', c == '&':
+			n += 5
+		}
+	}
+	return n
 }
 
 // flush tells the pages what has come.

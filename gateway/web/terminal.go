@@ -179,18 +179,14 @@ func (w *Web) run(ctx context.Context, r *http.Request, words []string) (string,
 		if err := usage(0, 0); err != nil {
 			return "", err
 		}
-		view := w.bus.View()
-		if view == nil {
-			return "", bus.Errorf(bus.Unavailable, "the dashboard has not started yet")
-		}
-		return lines(view.Services()), nil
+		return lines(w.present()), nil
 	case "get", "health", "stats":
 		if err := usage(1, 1); err != nil {
 			return "", err
 		}
 		services := w.micro(ctx, args[0])
 		if len(services) == 0 {
-			return "", discovery.NotFound(args[0], w.collect.names())
+			return "", discovery.NotFound(args[0], w.present())
 		}
 		switch verb {
 		case "health":

@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	// maxDrawn bounds the nodes of a picture; the least busy are left out.
+	// maxDrawn bounds the nodes of a picture; the least busy of those that are well
+	// are left out.
 	maxDrawn     = 600
 	maxDepth     = 4
 	topologyPace = 2 * time.Second
@@ -40,6 +41,8 @@ type topologyNode struct {
 	Kind      string  `json:"kind"`
 	Instances int     `json:"instances"`
 	Rate      numeral `json:"rps"`
+
+	ill health // down, degraded, or else starting: the worst comes first
 }
 
 func (w *Web) topologyPage(r *http.Request) (*page, error) {
@@ -70,11 +73,15 @@ func (c *collector) topology(focus string, depth int, hide []string, links []edg
 	defer c.mu.Unlock()
 	d := &topologyData{At: now.UnixMilli(), Window: int64(edgeSpan / time.Second), Bus: c.link(now), Focus: focus, Depth: depth}
 	all := append(c.t.liveEdges(now, nil), links...)
-	all = slices.DeleteFunc(all, func(e edgeView) bool { return slices.Contains(hide, e.From) || slices.Contains(hide, e.To) })
+	hidden := make(map[string]bool, len(hide))
+	for _, name := range hide {
+		hidden[name] = true
+	}
+	all = slices.DeleteFunc(all, func(e edgeView) bool { return hidden[e.From] || hidden[e.To] })
 	names := make(map[string]bool)
 	if focus == "" {
 		for name := range c.t.services {
-			names[name] = !slices.Contains(hide, name)
+			names[name] = !hidden[name]
 		}
 		for _, e := range all {
 			names[e.From], names[e.To] = true, true
@@ -90,7 +97,7 @@ func (c *collector) topology(focus string, depth int, hide []string, links []edg
 		}
 	}
 	slices.SortFunc(d.Nodes, func(a, b topologyNode) int {
-		return cmp.Or(cmp.Compare(b.Rate.or(-1), a.Rate.or(-1)), strings.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(a.ill, b.ill), cmp.Compare(b.Rate.or(-1), a.Rate.or(-1)), strings.Compare(a.Name, b.Name))
 	})
 	if len(d.Nodes) > maxDrawn {
 		d.Hidden = len(d.Nodes) - maxDrawn
@@ -125,13 +132,13 @@ func around(names map[string]bool, edges []edgeView, depth int) {
 func (t *table) drawn(name string) topologyNode {
 	s := t.services[name]
 	if s == nil {
-		return topologyNode{Name: name, Kind: "client", Health: ok.String(), Rate: unknownNumber()}
+		return topologyNode{Name: name, Kind: "client", Health: ok.String(), Rate: unknownNumber(), ill: starting}
 	}
 	kind := "service"
 	if s.kind == "app" {
 		kind = "app"
 	}
-	return topologyNode{Name: name, Kind: kind, Health: s.health.String(), Instances: len(s.instances), Rate: s.now.rate}
+	return topologyNode{Name: name, Kind: kind, Health: s.health.String(), Instances: len(s.instances), Rate: s.now.rate, ill: min(s.health, starting)}
 }
 
 func (d *topologyData) text(b *bytes.Buffer) {

@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// maxVersions is how many versions of a service are counted apart, those with
+	// maxCompared is how many versions of a service are counted apart, those with
 	// most instances, and maxOfVersion how many methods of each.
-	maxVersions  = 8
+	maxCompared  = 8
 	maxOfVersion = 200
 	// versionWindows hold the last minute, and what of this window is over.
 	versionWindows = 7
@@ -72,7 +72,7 @@ func (s *service) countVersion(version, method string, at time.Time, seconds flo
 
 // compared reports whether a version is one of those that are counted apart.
 func (s *service) compared(version string) bool {
-	return slices.ContainsFunc(s.versions[:min(len(s.versions), maxVersions)], func(v versionCount) bool { return v.Version == version })
+	return slices.ContainsFunc(s.versions[:min(len(s.versions), maxCompared)], func(v versionCount) bool { return v.Version == version })
 }
 
 // keepVersions forgets the counts of versions that have left.
@@ -184,7 +184,7 @@ func (s *service) versionData(now time.Time) []versionData {
 	if len(s.versions) < 2 {
 		return all
 	}
-	for _, v := range s.versions[:min(len(s.versions), maxVersions)] {
+	for _, v := range s.versions[:min(len(s.versions), maxCompared)] {
 		counts := s.byVersion[v.Version]
 		if counts == nil {
 			counts = &versionCounts{}

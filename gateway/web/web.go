@@ -121,7 +121,9 @@ func (w *Web) Stop(ctx context.Context) error {
 		return nil
 	}
 	w.cancel()
+	w.live.end()
 	w.collect.wait()
+	w.apps.transport.CloseIdleConnections()
 	return errors.Join(w.tails.stop(ctx), w.talks.Stop(ctx))
 }
 

@@ -36,12 +36,9 @@ func (c *collector) webApps(prefix string, now time.Time) []webApp {
 		if !ok || alias == "" || s.kind != "app" {
 			continue
 		}
-		a := webApp{Name: name, Alias: alias, Title: alias, Health: s.health, Why: s.why, Nodes: s.nodes(now)}
-		for _, n := range a.Nodes {
-			a.Title = titleOf(n.Metadata, a.Title)
-			if icon := n.Metadata["icon"]; a.Icon == "" && len(icon) <= maxText {
-				a.Icon = icon
-			}
+		a := webApp{Name: name, Alias: alias, Title: titleOf(s.metadata, alias), Health: s.health, Why: s.why, Nodes: s.nodes(now)}
+		if icon := s.metadata["icon"]; len(icon) <= maxText {
+			a.Icon = icon
 		}
 		all = append(all, a)
 	}

@@ -123,4 +123,4 @@ effect(() => { page.value; untracked(arrange); });
 performance.mark("mbus:shown");
 document.documentElement.dataset.ready = "yes";
 connect();
-setTimeout(styles, 1000);
+for (const kind of ["pointermove", "pointerdown", "keydown", "wheel"]) addEventListener(kind, styles, {once: true, capture: true, passive: true});

@@ -4,7 +4,6 @@ package browsertest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/mbus-dev/mbus/bus"
-	"github.com/mbus-dev/mbus/bus/wire"
 	"github.com/mbus-dev/mbus/discovery"
 	"github.com/mbus-dev/mbus/rpc"
 )
@@ -110,33 +108,11 @@ func TestAnAppIsDeregisteredByTypingItsID(t *testing.T) {
 	p.says(".toast", "ruby-3 is deregistered")
 }
 
-// drainable serves an instance that announces what its Debug.Drain was told.
+// drainable serves an instance on a connection of its own.
 func drainable(t *testing.T, a addresses, name string) *rpc.Server {
 	t.Helper()
-	conn := dial(t, a)
-	s := rpc.NewServer(conn, rpc.ServerConfig{Name: name, Version: "1.0.0"})
+	s := rpc.NewServer(dial(t, a), rpc.ServerConfig{Name: name, Version: "1.0.0"})
 	rpc.Handle(s, "Shop.Buy", func(context.Context, *struct{}) (*struct{}, error) { return &struct{}{}, nil })
-	rpc.Handle(s, "Debug.Drain", func(ctx context.Context, r *struct {
-		Drain bool `json:"drain"`
-	},
-	) (*struct {
-		Draining bool `json:"draining"`
-	}, error,
-	) {
-		answer := &struct {
-			Draining bool `json:"draining"`
-		}{r.Drain}
-		if !r.Drain {
-			// A connection that is new has its instances announced anew.
-			time.AfterFunc(300*time.Millisecond, func() { _ = conn.NATS().ForceReconnect() })
-			return answer, nil
-		}
-		body, err := json.Marshal(map[string]string{"reason": "asked"})
-		if err != nil {
-			return nil, err
-		}
-		return answer, conn.Publish(ctx, wire.AnnounceSubject(name, s.ID(), wire.EventDrain), "", nil, body)
-	})
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := s.Start(ctx); err != nil {

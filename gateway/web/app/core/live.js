@@ -24,8 +24,11 @@ export function applyServices(rows, state, d) {
     if (!r) continue;
     r.rps = rps; r.p50_ms = p50; r.p99_ms = p99; r.errors_per_s = errors; r.error_percent = percent; r.in_flight = flight;
   }
+  const second = Math.floor(d.at / 1000), next = second !== state.second; // when much changes there are several in one
+  state.second = second;
   for (const r of rows.values()) {
     const s = r.spark ??= [];
+    if (!next) s.pop();
     s.push(r.rps);
     if (s.length > SPARK) s.shift();
   }

@@ -29,7 +29,10 @@ function on(kind, d) {
   if (kind !== "service" || !now?.row) return;
   const same = now.nodes?.length === d.nodes?.length;
   now.row = {...now.row, ...d.row};
-  if (d.nodes) { const old = new Map((now.nodes ?? []).map(n => [n.id, n])); now.nodes = d.nodes.map(n => ({...old.get(n.id), ...n})); }
+  if (d.nodes?.length < d.row?.instances) { // of very many an update has the first ones
+    const fresh = new Map(d.nodes.map(n => [n.id, n]));
+    now.nodes = now.nodes?.map(n => ({...n, ...fresh.get(n.id)}));
+  } else if (d.nodes) { const old = new Map((now.nodes ?? []).map(n => [n.id, n])); now.nodes = d.nodes.map(n => ({...old.get(n.id), ...n})); }
   const by = new Map((d.endpoints ?? []).map(e => [e.name, e]));
   now.endpoints = (now.endpoints ?? []).map(e => by.has(e.name) ? {...e, ...by.get(e.name)} : e);
   now.gone = now.nodes?.length === 0;

@@ -86,7 +86,7 @@ const Services = view(() => {
   const sortBy = param("sort") || "health";
   return html`${first ? html`<${FirstRun}/>` : html`<${Totals}/>`}
   <div class=${"split" + (chosen ? " chosen" : "")}>
-    <section class="left" aria-label="Services"><div class="bar"><span class="quiet">${first ? "The node itself: " : ""}${all.length === rows.size ? plural(rows.size, "service") : `${count(all.length)} of ${plural(rows.size, "service")}`}${complete.value ? "" : ` of ${count(t?.services)}, the others come`}${groupsShown ? "; p99 and errors are those of the worst of a group" : ""}</span>
+    <section class="left" aria-label="Services"><div class="bar"><span class="quiet">${first ? "The node itself: " : ""}${all.length === rows.size ? plural(rows.size, "service") : `${count(all.length)} of ${plural(rows.size, "service")}`}${complete.value ? "" : ` of ${count(t?.services)}, the others come as you use the page`}${groupsShown ? "; p99 and errors are those of the worst of a group" : ""}</span>
       <${Views}/><${Choice} label="Group" value=${group} options=${[["", "All"], ["prefix", "By prefix"], ["version", "By version"]]} on=${v => setParams({group: v})}/></div>
     ${groupsShown
     ? html`<${Grid} key="g" label="Groups of services" rows=${groupsShown} columns=${groupColumns} card=${groupCard} id=${r => r.id} sel="" tick=${tick.value} stale=${stale.value > 0} onSelect=${r => setParams({group: "", q: (group === "version" ? `ver:${r.rows[0].versions?.[0]?.version ?? ""}` : `name:${r.name}.`) + (param("q") ? " " + param("q") : "")}, true)} empty=${html`<${None}/>`}/>`

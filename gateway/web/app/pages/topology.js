@@ -3,7 +3,7 @@
 import {html, view, signal, computed} from "../ui/view.js";
 import {param, setParams, asset, load as reload} from "../ui/state.js";
 import {script, stale} from "../ui/live.js";
-import {rows, totals} from "../ui/services.js";
+import {totals} from "../ui/services.js";
 import {Choice, Health, Name, Glyph, Empty} from "../ui/bits.js";
 import {Picker} from "../ui/picker.js";
 import {visible, shapeOf} from "../core/graph.js";
@@ -135,8 +135,8 @@ function curve(p) {
 const Table = view(({d, v, focus}, self) => {
   const s = self.local(() => ({all: signal(false)}));
   const edges = (focus ? v.edges : d.edges).toSorted((a, b) => (b.rps ?? -1) - (a.rps ?? -1)), shown = s.all.value ? edges : edges.slice(0, 200);
-  const known = new Set([...rows.values()].map(r => r.name));
-  const name = n => n === "?" ? html`<span class="quiet">unknown callers</span>` : isTopic(n) ? html`<span class="quiet">topic</span> <a class="mono" href=${"/events?subject=" + encodeURIComponent(bare(n))}>${bare(n)}</a>` : html`<a href=${rows.size && !known.has(n) ? "/bus" : serviceURL(n)}><${Name} n=${n}/></a>`;
+  const services = new Set(d.nodes.filter(x => x.kind !== "client").map(x => x.name));
+  const name = n => n === "?" ? html`<span class="quiet">unknown callers</span>` : isTopic(n) ? html`<span class="quiet">topic</span> <a class="mono" href=${"/events?subject=" + encodeURIComponent(bare(n))}>${bare(n)}</a>` : html`<a href=${services.has(n) ? serviceURL(n) : "/bus"}><${Name} n=${n}/></a>`;
   return html`<div class="tablebox tall" tabindex="0" role="region" aria-label="Connections"><table><thead><tr><th scope="col">From</th><th scope="col">To</th><th scope="col" class="num">Req/s</th><th scope="col" class="num">Errors/s</th><th scope="col" class="num wide-only">Calls</th><th scope="col" class="wide-only">Seen by</th></tr></thead>
     <tbody>${shown.map(e => html`<tr key=${e.from + ">" + e.to}><td>${name(e.from)}</td><td>${name(e.to)}</td><td class="num">${rate(e.rps)}</td><td class=${"num" + (e.errors_per_s > 0 ? " badn" : "")}>${rate(e.errors_per_s)}</td><td class="num wide-only">${count(e.calls)}</td><td class="wide-only">${e.source === "broker" ? "broker" : "services"}</td></tr>`)}</tbody></table>
     ${!edges.length && html`<p class="quiet hint">No connections.</p>`}${shown.length < edges.length && html`<button type="button" class="btn" onClick=${() => { s.all.value = true; }}>Show all ${count(edges.length)}</button>`}</div>`;

@@ -14,8 +14,13 @@ export const totals = signal(null);
 export const complete = signal(false); // whether all rows are here
 export const series = {t: [], rps: [], p99_ms: []};
 
-/** All rows, worst first, for the Line. */
-export const worst = computed(() => { shape.value; return sorted([...rows.values()], "health", 1); });
+/** All rows, worst first, for the Line; those that are not here have no name. */
+export const worst = computed(() => { shape.value; return sorted([...rows.values(), ...unseen()], "health", 1); });
+function unseen() {
+  const t = complete.value ? null : totals.peek(), n = {};
+  for (const r of rows.values()) n[r.health] = (n[r.health] ?? 0) + 1;
+  return !t ? [] : ["down", "degraded", "starting", "stale", "ok"].flatMap(health => Array.from({length: Math.max(0, (t[health] ?? 0) - (n[health] ?? 0))}, () => ({name: "", health})));
+}
 export const unhealthy = () => worst.value.filter(r => rank(r.health) < 2);
 
 /** Takes the data of the page Services. */
@@ -32,7 +37,18 @@ export function take(d) {
     if (d.series?.t) for (const k of Object.keys(series)) series[k] = [...(d.series[k] ?? [])];
     shape.value++; tick.value++;
   });
-  if (!all) setTimeout(rest, document.documentElement.dataset.ready ? 0 : 1000);
+  if (!all && page.value.name === "services" && (used || location.search)) setTimeout(rest);
+}
+
+// The first page of data leaves out rows that are out of sight. They are fetched
+// once somebody uses the page Services.
+let used = false;
+for (const kind of ["pointermove", "pointerdown", "keydown", "wheel", "scroll", "input", "focusin"]) {
+  addEventListener(kind, () => {
+    if (page.value.name !== "services") return;
+    used = true;
+    if (!complete.value && state.seq) rest();
+  }, {capture: true, passive: true});
 }
 
 let fetching = false;
@@ -57,15 +73,20 @@ async function rest() {
 }
 
 export function start() {
-  if (boot.page === "services" && boot.data?.rows) { take(boot.data); follow(); } else setTimeout(() => rest().then(follow), 50);
+  if (boot.page === "services" && boot.data?.rows) { take(boot.data); follow(); } else setTimeout(() => some().then(follow), 50);
+}
+
+/** Fetches what the Line of other pages shows. */
+async function some() {
+  try { take(await getJSON("/services?spark=0")); } catch { /* the next resync tries again */ }
 }
 
 function follow() {
   listen("services", (kind, d) => {
-    if (kind === "resync") { if (page.value.name === "services") resync(); else rest(); return; }
+    if (kind === "resync") { if (page.value.name === "services") resync(); else some(); return; }
     const what = applyServices(rows, state, d);
     if (what === "old") return;
-    if (what === "stale") { if (page.value.name === "services") resync(); else rest(); return; }
+    if (what === "stale") { if (page.value.name === "services") resync(); else some(); return; }
     totals.value = d.totals ?? totals.value;
     push(series, Math.round(d.at / 1000), {rps: d.totals?.rps, p99_ms: d.totals?.p99_ms}, 180);
     if (what.names || what.health) shape.value++;

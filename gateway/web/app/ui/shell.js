@@ -70,7 +70,7 @@ const Line = view((_, self) => {
   const n = {};
   for (const x of list) n[x.health] = (n[x.health] ?? 0) + 1;
   const words = "The Line. " + (list.length ? `${plural(list.length, "service")}: ${["down", "degraded", "starting", "stale", "ok"].map(h => `${n[h] ?? 0} ${h}`).join(", ")}` : "No services yet");
-  const of = k => `${k.name}: ${k.health}${k.of > 1 ? `, worst of ${k.of}` : ""}`, kind = k => "tick " + k.health + (k.of === 1 && k.name === subject ? " on" : "");
+  const of = k => `${k.name || "others"}: ${k.health}${k.of > 1 ? `, worst of ${k.of}` : ""}`, kind = k => "tick " + k.health + (k.of === 1 && k.name === subject ? " on" : "");
   const at = Math.min(s.at.value, ticks.length - 1);
   return html`<div class=${"lines" + (stale.value ? " old" : "")} ref=${el => { s.el = el; }}>${links
     ? html`<ol key="links" class=${"line" + (subject ? " subject" : "")} aria-label=${words}>${ticks.map((k, i) => html`<li key=${i}><a tabindex=${i === 0 ? 0 : -1} class=${kind(k)} href=${tickURL(k)} aria-label=${of(k)} title=${of(k)} onKeyDown=${lineKeys}><i></i></a></li>`)}</ol>`
@@ -78,7 +78,7 @@ const Line = view((_, self) => {
         onKeyDown=${e => { const to = {ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: ticks.length - 1}[e.key]; if (to !== undefined) { e.preventDefault(); e.stopPropagation(); s.at.value = Math.max(0, Math.min(ticks.length - 1, to)); } if (e.key === "Enter" && ticks[at]) go(tickURL(ticks[at])); }}
         onClick=${e => { const i = Number(e.target.closest("[data-t]")?.dataset.t ?? -1); if (ticks[i]) go(tickURL(ticks[i])); }}>${ticks.map((k, i) => html`<span key=${i} id=${"tick-" + i} data-t=${i} role="option" aria-selected=${String(i === at)} aria-label=${of(k)} title=${of(k)} class=${kind(k)}><i></i></span>`)}</div>`}</div>`;
 });
-const tickURL = k => k.of === 1 ? serviceURL(k.name) : "/services?q=" + encodeURIComponent(`is:${k.health}`);
+const tickURL = k => k.of === 1 && k.name ? serviceURL(k.name) : "/services?q=" + encodeURIComponent(`is:${k.health}`);
 
 function lineKeys(e) {
   const by = {ArrowRight: 1, ArrowLeft: -1}[e.key], all = [...e.currentTarget.closest("ol").querySelectorAll("a")];
