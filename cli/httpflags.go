@@ -23,6 +23,7 @@ type httpFlags struct {
 	ACMEHosts       []string `name:"acme-hosts" placeholder:"HOST" group:"HTTP safety" help:"Names to get certificates for, a comma list or repeated."`
 	ACMECache       string   `name:"acme-cache" placeholder:"DIR" group:"HTTP safety" help:"Where certificates are kept. Default is the user's cache directory, under mbus/acme."`
 	ACMEDirectory   string   `name:"acme-directory" placeholder:"URL" group:"HTTP safety" help:"Another authority than Let's Encrypt."`
+	ACMECAFile      string   `name:"acme-ca-file" placeholder:"FILE" group:"HTTP safety" help:"Certificate authorities that --acme-directory is trusted by, in place of the system's."`
 	JWTIssuer       string   `name:"jwt-issuer" placeholder:"URL" group:"HTTP safety" help:"Ask for bearer tokens of this issuer, the claim iss. Needs --jwt-audience, --jwt-keys and --auth-rules."`
 	JWTAudience     string   `name:"jwt-audience" placeholder:"NAME" group:"HTTP safety" help:"What the claim aud of tokens must contain."`
 	JWTKeys         string   `name:"jwt-keys" placeholder:"URL|FILE" group:"HTTP safety" help:"The issuer's keys, a JWKS."`
@@ -79,7 +80,7 @@ func (h *httpFlags) listenerTLS(o *options, ownBroker bool) (gateway.TLS, error)
 	case h.EnableACME != (len(h.ACMEHosts) > 0):
 		return t, usagef("--enable-acme and --acme-hosts need each other; give both")
 	case h.EnableACME:
-		t.ACME = gateway.ACME{Hosts: h.ACMEHosts, CacheDir: h.ACMECache, Directory: h.ACMEDirectory}
+		t.ACME = gateway.ACME{Hosts: h.ACMEHosts, CacheDir: h.ACMECache, Directory: h.ACMEDirectory, CAFile: h.ACMECAFile}
 	case o.EnableTLS && (o.TLSCertFile == "" || o.TLSKeyFile == ""):
 		return t, usagef("--enable-tls: TLS certificate and key files not specified; add --tls-cert-file and --tls-key-file")
 	case o.EnableTLS || ownBroker:
