@@ -154,6 +154,18 @@ func (c *countedConn) Close() error {
 	return c.Conn.Close()
 }
 
+// CloseWrite ends what the client reads, while it may still be sending.
+func (c *countedConn) CloseWrite() error { return closeWrite(c.Conn) }
+
+// closeWrite closes one half of a connection. net/http and WebSockets do it before
+// they close the other, so that the last answer is read and no reset takes it away.
+func closeWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
 func (t *intake) handshake(raw net.Conn) {
 	ctx, cancel := context.WithTimeout(t.life, handshakeLimit)
 	defer cancel()
