@@ -15,7 +15,7 @@ type httpFlags struct {
 	TrustedProxy        []string `placeholder:"NETWORK" group:"HTTP" help:"Proxies whose X-Forwarded-For and X-Forwarded-Proto count, as addresses or networks such as 10.0.0.0/8, a comma list or repeated."`
 	RateLimit           []string `placeholder:"[/PATH=]N/s" group:"HTTP" help:"Requests that one client may make, such as 50/s or /rpc=600/m+20 with a burst of 20, a comma list or repeated. Default: no limit."`
 	RouteLimit          []string `placeholder:"/PATH=N/s" group:"HTTP" help:"The same for all clients together."`
-	MaxConnections      int      `placeholder:"N" group:"HTTP" help:"Connections that each listener takes at once. Default 16384."`
+	MaxConnections      int      `placeholder:"N" group:"HTTP" help:"Connections that each listener takes at once. Default 16384, or a quarter of the files that the process may open."`
 	InsecureAllowRemote bool     `group:"HTTP" help:"Allow other machines to connect without TLS and authentication. Anyone who reaches the port may do anything."`
 
 	TLSClientCAFile string   `name:"tls-client-ca-file" placeholder:"FILE" group:"HTTP safety" help:"Certificate authorities; clients of the HTTP listeners must show a certificate that one of them signed."`

@@ -74,13 +74,15 @@ func (t *intake) Close() error {
 }
 
 func (t *intake) run() {
-	for {
+	for failed := uint64(0); ; {
 		c, err := t.Listener.Accept()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
-			t.log.Warn().Err(err).Msg("a connection could not be taken")
+			if failed++; failed&(failed-1) == 0 { // as in admit
+				t.log.Warn().Err(err).Uint64("failed", failed).Msg("connections could not be taken")
+			}
 			select {
 			case <-time.After(acceptPause):
 			case <-t.life.Done():
