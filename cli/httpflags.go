@@ -15,7 +15,7 @@ type httpFlags struct {
 	TrustedProxy        []string `placeholder:"NETWORK" group:"HTTP" help:"Proxies whose X-Forwarded-For and X-Forwarded-Proto count, as addresses or networks such as 10.0.0.0/8, a comma list or repeated."`
 	RateLimit           []string `placeholder:"[/PATH=]N/s" group:"HTTP" help:"Requests that one client may make, such as 50/s or /rpc=600/m+20 with a burst of 20, a comma list or repeated. Default: no limit."`
 	RouteLimit          []string `placeholder:"/PATH=N/s" group:"HTTP" help:"The same for all clients together."`
-	MaxConnections      int      `placeholder:"N" group:"HTTP" help:"Connections that each listener takes at once. Default 16384."`
+	MaxConnections      int      `placeholder:"N" group:"HTTP" help:"Connections that each listener takes at once. Default 16384, or a quarter of the files that the process may open."`
 	InsecureAllowRemote bool     `group:"HTTP" help:"Allow other machines to connect without TLS and authentication. Anyone who reaches the port may do anything."`
 
 	TLSClientCAFile string   `name:"tls-client-ca-file" placeholder:"FILE" group:"HTTP safety" help:"Certificate authorities; clients of the HTTP listeners must show a certificate that one of them signed."`
@@ -23,6 +23,7 @@ type httpFlags struct {
 	ACMEHosts       []string `name:"acme-hosts" placeholder:"HOST" group:"HTTP safety" help:"Names to get certificates for, a comma list or repeated."`
 	ACMECache       string   `name:"acme-cache" placeholder:"DIR" group:"HTTP safety" help:"Where certificates are kept. Default is the user's cache directory, under mbus/acme."`
 	ACMEDirectory   string   `name:"acme-directory" placeholder:"URL" group:"HTTP safety" help:"Another authority than Let's Encrypt."`
+	ACMECAFile      string   `name:"acme-ca-file" placeholder:"FILE" group:"HTTP safety" help:"Certificate authorities that --acme-directory is trusted by, in place of the system's."`
 	JWTIssuer       string   `name:"jwt-issuer" placeholder:"URL" group:"HTTP safety" help:"Ask for bearer tokens of this issuer, the claim iss. Needs --jwt-audience, --jwt-keys and --auth-rules."`
 	JWTAudience     string   `name:"jwt-audience" placeholder:"NAME" group:"HTTP safety" help:"What the claim aud of tokens must contain."`
 	JWTKeys         string   `name:"jwt-keys" placeholder:"URL|FILE" group:"HTTP safety" help:"The issuer's keys, a JWKS."`
@@ -79,7 +80,7 @@ func (h *httpFlags) listenerTLS(o *options, ownBroker bool) (gateway.TLS, error)
 	case h.EnableACME != (len(h.ACMEHosts) > 0):
 		return t, usagef("--enable-acme and --acme-hosts need each other; give both")
 	case h.EnableACME:
-		t.ACME = gateway.ACME{Hosts: h.ACMEHosts, CacheDir: h.ACMECache, Directory: h.ACMEDirectory}
+		t.ACME = gateway.ACME{Hosts: h.ACMEHosts, CacheDir: h.ACMECache, Directory: h.ACMEDirectory, CAFile: h.ACMECAFile}
 	case o.EnableTLS && (o.TLSCertFile == "" || o.TLSKeyFile == ""):
 		return t, usagef("--enable-tls: TLS certificate and key files not specified; add --tls-cert-file and --tls-key-file")
 	case o.EnableTLS || ownBroker:

@@ -38,7 +38,7 @@ type options struct {
 	TransportAddress string   `placeholder:"URL" group:"Micro" help:"The same as --url."`
 	Selector         string   `placeholder:"NAME[,FILTER...]" group:"Micro" help:"How an instance is chosen for a call: random, roundrobin, least-loaded, blacklist; consistent-hash, by key; default and cache leave it to the bus. Filters are version=VERSION, LABEL=VALUE of the metadata, and local, which takes near instances first."`
 	EnableTLS        bool     `name:"enable-tls" group:"Micro" help:"Serve with TLS; needs --tls-cert-file and --tls-key-file."`
-	TLSCertFile      string   `name:"tls-cert-file" placeholder:"FILE" group:"Micro" help:"Certificate: of the node's broker, or of this client to a broker that asks for one."`
+	TLSCertFile      string   `name:"tls-cert-file" placeholder:"FILE" group:"Micro" help:"Certificate: of the node's broker, with --enable-tls of the HTTP listeners, or else of this client to a broker that asks for one."`
 	TLSKeyFile       string   `name:"tls-key-file" placeholder:"FILE" group:"Micro" help:"Key that belongs to --tls-cert-file."`
 	APIAddress       string   `name:"api-address" placeholder:"ADDRESS" group:"Micro" help:"Address of the API gateway, for node and api; off leaves it out of a node. Default 127.0.0.1:8080."`
 	SidecarAddress   string   `placeholder:"ADDRESS" group:"Micro" help:"Address of the sidecar, for node and sidecar; off leaves it out of a node. Default 127.0.0.1:8081."`
@@ -68,7 +68,18 @@ type broker struct {
 }
 
 func (o *options) broker() broker {
-	return broker{o.busURL, o.Creds, o.User, o.Password, o.Token, o.TLSCAFile, o.TLSCertFile, o.TLSKeyFile}
+	cert, key := o.clientPair()
+	return broker{o.busURL, o.Creds, o.User, o.Password, o.Token, o.TLSCAFile, cert, key}
+}
+
+// clientPair is the certificate that the broker is shown. With --enable-tls the
+// files are those of a listener; then only a broker that is known to speak TLS is
+// shown them as well, since showing them means to insist on TLS.
+func (o *options) clientPair() (cert, key string) {
+	if o.EnableTLS && o.TLSCAFile == "" && !strings.Contains(o.busURL, "tls://") {
+		return "", ""
+	}
+	return o.TLSCertFile, o.TLSKeyFile
 }
 
 // A part is one of the three back ends that Micro let people choose.

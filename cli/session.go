@@ -103,10 +103,11 @@ func (s *session) disconnect(ctx context.Context, conn *bus.Conn) {
 
 func (s *session) busConfig() bus.Config {
 	o := &s.opts
+	cert, key := o.clientPair()
 	return bus.Config{
 		URL: o.busURL, Name: "mbus " + o.command, Creds: o.Creds,
 		User: o.User, Password: o.Password, Token: o.Token,
-		TLSCAFile: o.TLSCAFile, TLSCertFile: o.TLSCertFile, TLSKeyFile: o.TLSKeyFile,
+		TLSCAFile: o.TLSCAFile, TLSCertFile: cert, TLSKeyFile: key,
 		FailFast: true, Logger: s.logger(),
 	}
 }

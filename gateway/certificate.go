@@ -1,20 +1,16 @@
 package gateway
 
 import (
-	"cmp"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/crypto/acme"
-	"golang.org/x/crypto/acme/autocert"
 
 	"github.com/mbus-dev/mbus/embedded/bind"
 )
@@ -23,9 +19,6 @@ const (
 	// lookPause is the least time between two looks at the certificate files.
 	lookPause = time.Second
 	maxPEM    = 1 << 20
-	// maxCertificateWaits bounds the handshakes that ask for a certificate of
-	// ACME at once. One that is there already takes microseconds.
-	maxCertificateWaits = 64
 )
 
 // TLS says how a listener proves who it is. The zero TLS means plain HTTP.
@@ -39,19 +32,6 @@ type TLS struct {
 	ClientCAFile string
 	// ACME gets certificates from an authority on the network.
 	ACME ACME
-}
-
-// ACME says how to get certificates by the ACME protocol, with the challenge
-// tls-alpn-01: the authority connects to port 443 of each host, which must lead
-// to this listener. The zero ACME means that there is none.
-type ACME struct {
-	// Hosts are the names to get certificates for.
-	Hosts []string
-	// CacheDir is where certificates and the account's key are kept, with mode
-	// 0700. "" means the user's cache directory, under mbus/acme.
-	CacheDir string
-	// Directory is the URL of the authority. "" means Let's Encrypt.
-	Directory string
 }
 
 func (t TLS) on() bool { return t.CertFile != "" || t.KeyFile != "" || len(t.ACME.Hosts) > 0 }
@@ -69,11 +49,11 @@ func (t TLS) config(log zerolog.Logger) (*tls.Config, error) {
 	case len(t.ACME.Hosts) > 0 && (t.CertFile != "" || t.KeyFile != ""):
 		return nil, bind.Errorf("--enable-acme and --tls-cert-file exclude each other; give one")
 	case len(t.ACME.Hosts) > 0:
-		m, err := t.ACME.manager()
+		i, err := newIssuer(t.ACME, log)
 		if err != nil {
 			return nil, err
 		}
-		config.GetCertificate = patient(m)
+		config.GetCertificate = i.get
 		config.NextProtos = append(config.NextProtos, acme.ALPNProto)
 	case t.CertFile == "" || t.KeyFile == "":
 		return nil, bind.Errorf("--tls-cert-file and --tls-key-file need each other; give both")
@@ -84,67 +64,37 @@ func (t TLS) config(log zerolog.Logger) (*tls.Config, error) {
 		}
 		config.GetCertificate = p.get
 	}
-	if t.ClientCAFile != "" {
-		pem, err := readPEM("--tls-client-ca-file", t.ClientCAFile)
-		if err != nil {
-			return nil, err
-		}
-		config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
-		if !config.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, bind.Errorf("--tls-client-ca-file %s holds no PEM certificate", t.ClientCAFile)
+	if t.ClientCAFile == "" {
+		return config, nil
+	}
+	open := config.Clone()
+	var err error
+	if config.ClientCAs, err = authorities("--tls-client-ca-file", t.ClientCAFile); err != nil {
+		return nil, err
+	}
+	config.ClientAuth = tls.RequireAndVerifyClientCert
+	if len(t.ACME.Hosts) > 0 {
+		config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			if wantsProof(hello) {
+				return open, nil // the authority of ACME has none to show, and gets nothing but the proof
+			}
+			return nil, nil
 		}
 	}
 	return config, nil
 }
 
-func (a ACME) manager() (*autocert.Manager, error) {
-	dir := a.CacheDir
-	if dir == "" {
-		base, err := os.UserCacheDir()
-		if err != nil {
-			return nil, bind.Errorf("there is no place for the certificates (%w); name one with --acme-cache", err)
-		}
-		dir = filepath.Join(base, "mbus", "acme")
+// authorities reads a file of certificates to trust.
+func authorities(flag, path string) (*x509.CertPool, error) {
+	pem, err := readPEM(flag, path)
+	if err != nil {
+		return nil, err
 	}
-	for _, host := range a.Hosts {
-		if name, ok := hostName(host); !ok || name != host {
-			return nil, bind.Errorf("--acme-hosts %q is no host name", host)
-		}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, bind.Errorf("%s %s holds no PEM certificate", flag, path)
 	}
-	return &autocert.Manager{
-		Prompt: autocert.AcceptTOS, Cache: autocert.DirCache(dir), HostPolicy: autocert.HostWhitelist(a.Hosts...),
-		Client: &acme.Client{DirectoryURL: cmp.Or(a.Directory, autocert.DefaultACMEDirectory), UserAgent: "mbus"},
-	}, nil
-}
-
-// patient ends the wait for a certificate with the handshake that needs it. The
-// way to it goes on for up to five minutes, so that a later handshake finds it;
-// the manager makes one for all.
-func patient(m *autocert.Manager) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	waiting := make(chan struct{}, maxCertificateWaits)
-	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-		select {
-		case waiting <- struct{}{}:
-		case <-hello.Context().Done():
-			return nil, context.Cause(hello.Context())
-		}
-		type result struct {
-			cert *tls.Certificate
-			err  error
-		}
-		got := make(chan result, 1)
-		go func() { // nothing waits for it: the manager cannot be told to stop
-			defer func() { <-waiting }()
-			cert, err := m.GetCertificate(hello)
-			got <- result{cert, err}
-		}()
-		select {
-		case r := <-got:
-			return r.cert, r.err
-		case <-hello.Context().Done():
-			return nil, context.Cause(hello.Context())
-		}
-	}
+	return pool, nil
 }
 
 // A pair is a certificate and its key in two files, which others may replace.

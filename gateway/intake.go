@@ -74,13 +74,15 @@ func (t *intake) Close() error {
 }
 
 func (t *intake) run() {
-	for {
+	for failed := uint64(0); ; {
 		c, err := t.Listener.Accept()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
-			t.log.Warn().Err(err).Msg("a connection could not be taken")
+			if failed++; failed&(failed-1) == 0 { // as in admit
+				t.log.Warn().Err(err).Uint64("failed", failed).Msg("connections could not be taken")
+			}
 			select {
 			case <-time.After(acceptPause):
 			case <-t.life.Done():
@@ -152,6 +154,18 @@ type countedConn struct {
 func (c *countedConn) Close() error {
 	c.once.Do(c.done)
 	return c.Conn.Close()
+}
+
+// CloseWrite ends what the client reads, while it may still be sending.
+func (c *countedConn) CloseWrite() error { return closeWrite(c.Conn) }
+
+// closeWrite closes one half of a connection. net/http and WebSockets do it before
+// they close the other, so that the last answer is read and no reset takes it away.
+func closeWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 func (t *intake) handshake(raw net.Conn) {

@@ -54,7 +54,8 @@ type ServerConfig struct {
 	// TLS proves who the listener is.
 	TLS TLS
 	// MaxConns is how many connections may be open at once; more are closed as
-	// they come. 0 means 16,384.
+	// they come. 0 means 16,384, or a quarter of the files that the process may
+	// have open if that is less, so that a flood leaves some for the rest of it.
 	MaxConns int
 	// MaxConnsPerClient is how many one address may have of them, except those of
 	// this machine and of Proxies. 0 means 256.
@@ -104,9 +105,17 @@ var _ bus.Runner = (*Server)(nil)
 // connection decides /readyz.
 func NewServer(b *Bus, cfg ServerConfig) *Server {
 	cfg.Flag = cmp.Or(cfg.Flag, defaultFlag)
-	cfg.MaxConns = cmp.Or(cfg.MaxConns, defaultConns)
+	cfg.MaxConns = cmp.Or(cfg.MaxConns, usualConns())
 	cfg.MaxConnsPerClient = cmp.Or(cfg.MaxConnsPerClient, defaultConnsPerClient)
 	return &Server{bus: b, cfg: cfg, log: cfg.Logger.With().Str("listener", cmp.Or(cfg.Service, cfg.Flag)).Logger(), requests: newRequests()}
+}
+
+// usualConns is MaxConns where nobody says a number.
+func usualConns() int {
+	if files, ok := openFiles(); ok {
+		return int(min(defaultConns, max(files/4, 1)))
+	}
+	return defaultConns
 }
 
 // Start opens the listener and announces the server. The error is a

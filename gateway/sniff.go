@@ -66,6 +66,9 @@ func (s secureSniffer) ConnectionState() tls.ConnectionState { return s.tls.Conn
 // release ends the looking, when the connection becomes something else.
 func (s *sniffer) release() { s.released.Store(true) }
 
+// CloseWrite ends what the client reads, while it may still be sending.
+func (s *sniffer) CloseWrite() error { return closeWrite(s.Conn) }
+
 // Read reads what net/http is to see.
 func (s *sniffer) Read(p []byte) (int, error) {
 	if len(s.after) > 0 {

@@ -57,13 +57,19 @@ func newAuthority(t testing.TB) *authority {
 
 func (a *authority) issue(t testing.TB, name string) certificate {
 	t.Helper()
+	return a.issueFor(t, name, time.Time{}, time.Now().Add(time.Hour))
+}
+
+// issueFor makes a certificate for a time.
+func (a *authority) issueFor(t testing.TB, name string, from, to time.Time) certificate {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: from, NotAfter: to,
+		DNSNames: []string{"localhost", name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
@@ -262,7 +268,6 @@ func TestTLSThatCannotBe(t *testing.T) {
 		{"clients without TLS", gateway.TLS{ClientCAFile: cert}, "needs TLS"},
 		{"no authorities", gateway.TLS{CertFile: cert, KeyFile: key, ClientCAFile: key}, "holds no PEM certificate"},
 		{"two ways", gateway.TLS{CertFile: cert, KeyFile: key, ACME: gateway.ACME{Hosts: []string{"a.example"}}}, "exclude each other"},
-		{"no host for ACME", gateway.TLS{ACME: gateway.ACME{Hosts: []string{"a.example:443"}}}, "--acme-hosts"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -271,45 +276,6 @@ func TestTLSThatCannotBe(t *testing.T) {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
 		})
-	}
-}
-
-func TestACMEAsksItsAuthorityForItsHostsOnly(t *testing.T) {
-	b, _ := realBus(t)
-	asked := make(chan string, 16)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	authority := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case asked <- r.URL.Path:
-		default:
-		}
-		w.WriteHeader(http.StatusTeapot)
-	})}
-	go func() { _ = authority.Serve(l) }()
-	defer authority.Close()
-	s, _ := serve(t, b, func(c *gateway.ServerConfig) {
-		c.TLS.ACME = gateway.ACME{Hosts: []string{"a.example"}, CacheDir: t.TempDir(), Directory: "http://" + l.Addr().String() + "/directory"}
-	})
-	for _, name := range []string{"b.example", "a.example"} {
-		conn, err := tls.Dial("tcp", s.Address(), &tls.Config{ServerName: name, InsecureSkipVerify: true}) //nolint:gosec // there is no certificate to verify
-		if err == nil {
-			_ = conn.Close()
-			t.Errorf("%s has a certificate", name)
-		}
-		if name == "b.example" && len(asked) > 0 {
-			t.Errorf("the authority was asked %s for another host", <-asked)
-		}
-	}
-	select {
-	case path := <-asked:
-		if path != "/directory" {
-			t.Errorf("the authority was asked for %s", path)
-		}
-	case <-time.After(patience):
-		t.Error("the authority was not asked")
 	}
 }
 

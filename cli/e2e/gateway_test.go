@@ -3,6 +3,8 @@
 package e2e_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -138,6 +140,38 @@ func TestTheSuccessorOfAKilledGatewayServesWithinASecond(t *testing.T) {
 		times = append(times, time.Since(at))
 	}
 	keepsPromise(t, "from kill -9 of a gateway to a call through its successor", time.Second, 5*time.Second, times)
+}
+
+// The certificate is that of the gateway's listener. A broker without TLS is not
+// asked for any on its account.
+func TestAGatewayAloneServesTLSAgainstAPlainBroker(t *testing.T) {
+	t.Parallel()
+	certs := newCertificates(t)
+	b := startNode(t, "--ephemeral", "--no-jetstream", "--demo")
+	_, api := b.startAPI(t, "--enable-tls", "--tls-cert-file", certs.cert, "--tls-key-file", certs.key)
+	pem, err := os.ReadFile(certs.ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	defer client.CloseIdleConnections()
+	eventually(t, 10*time.Second, "a call by HTTPS", func() error {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, api+"/greeter/say/hello?name=John", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := client.Do(r)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = res.Body.Close() }()
+		if res.StatusCode != http.StatusOK || !strings.HasPrefix(api, "https://") {
+			return fmt.Errorf("%s answers %s", api, res.Status)
+		}
+		return nil
+	})
 }
 
 // A model's client, the official library, speaks to the gateway by HTTP; the

@@ -138,6 +138,7 @@
 //	an upload that brings nothing   60 s                  408, the call is cancelled
 //	a client that sends no pong     60 s                  close 1008
 //	a close that is not answered    5 s                   cut off
+//	what still comes after a close  4 MiB                 cut off
 //	the end when the gateway stops  5 s                   cut off
 //	events that wait for a reader   1,024, 4 MiB          mbus.lost or close 1013, after the last
 //	                                                      event before the gap

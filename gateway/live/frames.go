@@ -2,6 +2,7 @@ package live
 
 import (
 	"encoding/binary"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
@@ -30,6 +31,7 @@ type frameGuard struct {
 	reason    []byte // of a close: its payload so far
 	fragments int
 	broken    error
+	ended     atomic.Bool // the client has said its close
 }
 
 // scan looks at the next bytes and returns how many of them may be read. With an
@@ -108,6 +110,8 @@ func (g *frameGuard) begin() error {
 	switch {
 	case g.opcode == opClose && g.left > maxControl:
 		g.opcode = opContinuation // the library refuses it
+	case g.opcode == opClose && g.left == 0:
+		return g.end()
 	case g.opcode < opClose:
 		g.fragments++
 		if g.head[0]&0x80 != 0 {
@@ -122,7 +126,11 @@ func (g *frameGuard) begin() error {
 
 // end judges a frame by its payload.
 func (g *frameGuard) end() error {
-	if g.opcode != opClose || len(g.reason) < 2 {
+	if g.opcode != opClose {
+		return nil
+	}
+	g.ended.Store(true)
+	if len(g.reason) < 2 {
 		return nil
 	}
 	if len(g.mask) == 4 {

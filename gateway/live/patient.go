@@ -1,10 +1,14 @@
 package live
 
 import (
+	"io"
 	"net"
 	"sync"
 	"time"
 )
+
+// maxUnheard is how much of what a client still sends is read at the end.
+const maxUnheard = 4 << 20
 
 // A patientConn is the connection under a WebSocket. It gives each piece of what
 // is written stall to go out, until its end is set: so a client may be slow but
@@ -17,6 +21,9 @@ type patientConn struct {
 
 	mu     sync.Mutex
 	ending bool
+
+	closing sync.Once
+	closed  error // what Close returns
 }
 
 // Read reads what the guard lets pass.
@@ -81,4 +88,21 @@ func (c *patientConn) abandon() {
 	defer c.mu.Unlock()
 	c.ending = true
 	_ = c.SetDeadline(time.Unix(1, 0)) // fails only on a closed connection
+}
+
+// Close closes the connection. A client that has not said its own close may still
+// be sending, and a connection that is closed over bytes that nobody has read is
+// reset, which takes our close and its reason from the client. So what it sends is
+// read until it ends, for farewell at most.
+func (c *patientConn) Close() error {
+	c.closing.Do(func() {
+		if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && !c.guard.ended.Load() {
+			c.end(time.Now().Add(farewell))
+			if half.CloseWrite() == nil {
+				_, _ = io.CopyN(io.Discard, c.Conn, maxUnheard) // it ends as it likes
+			}
+		}
+		c.closed = c.Conn.Close()
+	})
+	return c.closed
 }
