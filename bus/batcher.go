@@ -97,6 +97,7 @@ func (s *Batcher) Call(ctx context.Context, most int, call Call) (Reply, error) 
 		return Reply{}, err
 	}
 	b, place := s.join(own, most, call.Data)
+	ended, also := call.ended(ctx)
 	select {
 	case r := <-own.result:
 		s.resume()
@@ -109,10 +110,11 @@ func (s *Batcher) Call(ctx context.Context, most int, call Call) (Reply, error) 
 			return Reply{}, nobody(s.subject, time.Since(s.made)-start)
 		}
 		return Reply{Msg: r.msg, Whole: r.whole, Frame: r.frame}, nil
-	case <-ctx.Done():
-		b.leave(own, place)
-		return Reply{}, contextError(ctx, s.made.Add(start))
+	case <-ended:
+	case <-also:
 	}
+	b.leave(own, place)
+	return Reply{}, contextError(ctx, s.made.Add(start))
 }
 
 // join puts a call into the message that is being gathered. All that are gathered

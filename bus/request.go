@@ -44,6 +44,16 @@ type Call struct {
 	// Seq is a number by which the caller and whoever answers know the call, 0
 	// if there is none. Waiting and Abort use it.
 	Seq uint64
+	// Ended are channels of which one is closed when the context of the call ends,
+	// for a context that would have to make one for Done. None means Done.
+	Ended [2]<-chan struct{}
+}
+
+func (c *Call) ended(ctx context.Context) (one, other <-chan struct{}) {
+	if c.Ended == ([2]<-chan struct{}{}) {
+		return ctx.Done(), nil
+	}
+	return c.Ended[0], c.Ended[1]
 }
 
 // Call is Request for a call that needs more than a subject and a body.
@@ -62,6 +72,7 @@ func (c *Conn) Call(ctx context.Context, call Call) (*nats.Msg, error) {
 			return nil, err
 		}
 	}
+	ended, also := call.ended(ctx)
 	select {
 	case r := <-s.result:
 		c.mux.recycle(s, r.err == nil && len(r.msg.Header) == 0 && s.answers(r.msg.Data))
@@ -73,10 +84,11 @@ func (c *Conn) Call(ctx context.Context, call Call) (*nats.Msg, error) {
 			return nil, nobody(call.Subject, time.Since(start))
 		}
 		return r.msg, nil
-	case <-ctx.Done():
-		c.mux.release(s)
-		return nil, contextError(ctx, start)
+	case <-ended:
+	case <-also:
 	}
+	c.mux.release(s)
+	return nil, contextError(ctx, start)
 }
 
 // Waiting returns the numbers of the calls that wait for their reply and whose

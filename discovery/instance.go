@@ -89,9 +89,9 @@ func (i *Instance) CallID() string {
 // Endpoint returns the endpoint of a method, by its name and, for a foreign
 // service, by the name that an mbus method would have there.
 func (i *Instance) Endpoint(method string) (Endpoint, bool) {
-	for _, e := range i.Endpoints {
-		if e.Name == method || i.Foreign && e.Name == wire.Escape(method) {
-			return e, true
+	for n := range i.Endpoints { // without a copy of each
+		if e := &i.Endpoints[n]; e.Name == method || i.Foreign && e.Name == wire.Escape(method) {
+			return *e, true
 		}
 	}
 	return Endpoint{}, false

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -40,6 +41,24 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 		return nil, bus.AsError(ctx.Err())
 	}
 	return nil, bus.Errorf(bus.InvalidArgument, "the body did not come whole: %v", err)
+}
+
+// SetLength sets the Content-Length of an answer, before WriteHeader.
+func SetLength(w http.ResponseWriter, n int) {
+	if x, ok := w.(*exchange); ok && x.turn != nil {
+		x.turn.reply.preset = int64(n) + 1 // without a field of the header
+		return
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(n))
+}
+
+// TakeBody returns the body of a request if it has come already, and is the
+// caller's. It is nil if the body is still to be read.
+func TakeBody(r *http.Request) []byte {
+	if b, ok := r.Body.(*wholeBody); ok {
+		return b.take()
+	}
+	return nil
 }
 
 func overBody(limit int64) *bus.Error {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rs/zerolog"
 
@@ -48,8 +49,8 @@ type Bus struct {
 	logger    zerolog.Logger
 	gathering gathering
 
+	view   atomic.Pointer[discovery.View]
 	mu     sync.Mutex
-	view   *discovery.View
 	cancel context.CancelFunc
 }
 
@@ -78,14 +79,15 @@ func (b *Bus) Start(ctx context.Context) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.view, b.cancel = view, cancel
+	b.view.Store(view)
+	b.cancel = cancel
 	return nil
 }
 
 // Stop ends the watching and the client.
 func (b *Bus) Stop(ctx context.Context) error {
 	b.mu.Lock()
-	view, cancel := b.view, b.cancel
+	view, cancel := b.view.Load(), b.cancel
 	b.mu.Unlock()
 	if view == nil {
 		return nil
@@ -96,11 +98,7 @@ func (b *Bus) Stop(ctx context.Context) error {
 }
 
 // View is the live list of all services; nil before Start.
-func (b *Bus) View() *discovery.View {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.view
-}
+func (b *Bus) View() *discovery.View { return b.view.Load() }
 
 // Reachable returns nil while there is a broker, and else the error that callers
 // are to get. HTTP clients are told at once when to come back: a call that waited

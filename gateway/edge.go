@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
@@ -108,9 +107,9 @@ func NewEdge(cfg EdgeConfig) (*Edge, error) {
 // Wrap returns room behind the edge.
 func (e *Edge) Wrap(room http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &exchange{ResponseWriter: w, control: *http.NewResponseController(w), id: requestID(r), start: time.Now()}
+		x, r := exchangeFor(w, r)
+		x.id, x.start = requestID(r), time.Now()
 		x.client, x.secure = e.proxies.client(r)
-		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		defer e.end(x, r)
 		e.headers(x)
 		if err := e.admit(x, r); err != nil {

@@ -26,7 +26,7 @@ type exchangeKey struct{}
 // room gets.
 type exchange struct {
 	http.ResponseWriter
-	control http.ResponseController
+	turn *turn // nil if net/http serves the request; its reply bounds its writes itself
 
 	id     string
 	ids    [1]string // the id as the value of a header
@@ -35,7 +35,8 @@ type exchange struct {
 	secure bool       // it came by TLS, perhaps to a trusted proxy
 	caller *token.Caller
 
-	called    atomic.Pointer[called]
+	noted     atomic.Int32 // how far called is
+	called    called
 	streaming atomic.Bool
 
 	status   int // 0 before the header
@@ -47,6 +48,31 @@ type exchange struct {
 // called is what a request has called on the bus.
 type called struct{ service, method string }
 
+// How far it is.
+const (
+	notNoted = iota
+	beingNoted
+	hasNoted
+)
+
+// exchangeFor returns the exchange of a request, and the request with it.
+func exchangeFor(w http.ResponseWriter, r *http.Request) (*exchange, *http.Request) {
+	if w, ok := w.(*reply); ok {
+		if life, ok := r.Context().(*turnContext); ok && life.exchange == nil {
+			x := &w.turn.exchange
+			x.ResponseWriter, x.turn, life.exchange = w, w.turn, x
+			return x, r
+		}
+	}
+	x := &exchange{ResponseWriter: w}
+	return x, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+}
+
+// control reaches the connection.
+func (x *exchange) control() *http.ResponseController {
+	return http.NewResponseController(x.ResponseWriter)
+}
+
 func exchangeOf(ctx context.Context) *exchange {
 	x, _ := ctx.Value(exchangeKey{}).(*exchange)
 	return x
@@ -56,8 +82,9 @@ func exchangeOf(ctx context.Context) *exchange {
 // first time that it is called for a request. Calls through Bus.Client note
 // themselves.
 func Note(ctx context.Context, service, method string) {
-	if x := exchangeOf(ctx); x != nil && x.called.Load() == nil {
-		x.called.CompareAndSwap(nil, &called{service, method})
+	if x := exchangeOf(ctx); x != nil && x.noted.CompareAndSwap(notNoted, beingNoted) {
+		x.called = called{service, method}
+		x.noted.Store(hasNoted)
 	}
 }
 
@@ -104,14 +131,14 @@ func (x *exchange) FlushError() error {
 		x.status = http.StatusOK
 	}
 	x.bound()
-	err := x.control.Flush()
+	err := x.control().Flush()
 	x.unbound()
 	return err
 }
 
 // Hijack gives the connection to the room.
 func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := x.control.Hijack()
+	conn, rw, err := x.control().Hijack()
 	if err == nil {
 		x.taken = true
 		if s, ok := conn.(interface{ release() }); ok {
@@ -127,20 +154,23 @@ func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // bound gives the client writeLimit to take what is written now. One deadline
 // serves the writes of a second.
 func (x *exchange) bound() {
+	if x.turn != nil {
+		return // the connection does so itself
+	}
 	now := time.Now()
 	if x.deadline.Sub(now) > writeLimit-time.Second {
 		return
 	}
 	x.deadline = now.Add(writeLimit)
-	_ = x.control.SetWriteDeadline(x.deadline) // a writer without deadlines cannot be held up
+	_ = x.control().SetWriteDeadline(x.deadline) // a writer without deadlines cannot be held up
 }
 
 // unbound lifts the deadline from the pause between the messages of a stream.
 // HTTP/2 ends a stream whose deadline passes even if nothing is written.
 func (x *exchange) unbound() {
-	if x.streaming.Load() && !x.deadline.IsZero() {
+	if x.turn == nil && x.streaming.Load() && !x.deadline.IsZero() {
 		x.deadline = time.Time{}
-		_ = x.control.SetWriteDeadline(time.Time{}) // as in bound
+		_ = x.control().SetWriteDeadline(time.Time{}) // as in bound
 	}
 }
 
@@ -152,9 +182,16 @@ func (x *exchange) log(log *zerolog.Logger, r *http.Request) {
 	}
 	e.Str("method", cut(r.Method)).Str("path", cut(r.URL.EscapedPath())).Str("proto", r.Proto).
 		Int("status", x.status).Int64("bytes", x.bytes).
-		Dur("duration", time.Since(x.start)).Str("remote", x.client.String()).Str("id", x.id)
-	if c := x.called.Load(); c != nil {
-		e.Str("service", cut(c.service)).Str("endpoint", cut(c.method))
+		Dur("duration", time.Since(x.start))
+	var room [64]byte // without a string of it
+	if remote, err := x.client.AppendText(room[:0]); err == nil && len(remote) > 0 {
+		e.Bytes("remote", remote)
+	} else {
+		e.Str("remote", x.client.String())
+	}
+	e.Str("id", x.id)
+	if x.noted.Load() == hasNoted {
+		e.Str("service", cut(x.called.service)).Str("endpoint", cut(x.called.method))
 	}
 	if x.caller != nil {
 		e.Str("user", cut(x.caller.Subject))

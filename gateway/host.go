@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/mbus-dev/mbus/embedded/bind"
@@ -133,8 +134,10 @@ func (p proxies) client(r *http.Request) (addr netip.Addr, secure bool) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	addr, secure = peer.Addr().Unmap(), r.TLS != nil
 	if err != nil || !p.trust(addr) {
-		for _, name := range forwarding {
-			delete(r.Header, name)
+		for name := range r.Header { // mostly fewer than those
+			if (name[0] == 'X' || name[0] == 'F' || name[0] == 'T') && slices.Contains(forwarding[:], name) {
+				delete(r.Header, name)
+			}
 		}
 		return addr, secure
 	}

@@ -62,9 +62,33 @@ func headerBounds(w http.ResponseWriter, h http.Header) error {
 	return nil
 }
 
+// plainPath reports whether a path has one reading only, as most have: parts of
+// letters, digits and a few signs, none of which begins with a dot.
+func plainPath(u *url.URL) bool {
+	path := u.Path
+	if u.RawPath != "" || path == "" || path[0] != '/' {
+		return false
+	}
+	for i := range len(path) {
+		switch c := path[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
+		case c == '.', c == '/':
+			if i > 0 && path[i-1] == '/' {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // cleanPath refuses paths that have a second reading, and takes the repeated
 // slashes out of the others.
 func cleanPath(r *http.Request) error {
+	if plainPath(r.URL) {
+		return nil
+	}
 	escaped := r.URL.EscapedPath()
 	if escaped == "" && r.URL.Host != "" {
 		escaped = "/" // absolute form without a path

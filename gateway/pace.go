@@ -26,7 +26,7 @@ type pacedBody struct {
 // pace bounds the time that the body of r may take, also one that the room does
 // not read: the server reads it then, to find the next request behind it.
 func (x *exchange) pace(r *http.Request) {
-	if r.Body != nil && r.Body != http.NoBody {
+	if _, here := r.Body.(*wholeBody); r.Body != nil && r.Body != http.NoBody && !here {
 		b := &pacedBody{ReadCloser: r.Body, exchange: x, start: x.start}
 		b.bound()
 		r.Body = b
@@ -40,7 +40,7 @@ func (b *pacedBody) bound() {
 	until := b.start.Add(bodyHeadStart + time.Duration(b.read)*time.Second/bodyMinRate)
 	if until.Sub(b.until) > time.Second {
 		b.until = until
-		_ = b.exchange.control.SetReadDeadline(until) // a body without a connection is there already
+		_ = b.exchange.control().SetReadDeadline(until) // a body without a connection is there already
 	}
 }
 
@@ -58,7 +58,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	if err == io.EOF && !b.until.IsZero() {
 		// What comes after the body may take its time.
 		b.until = time.Time{}
-		_ = b.exchange.control.SetReadDeadline(time.Time{}) // as in bound
+		_ = b.exchange.control().SetReadDeadline(time.Time{}) // as in bound
 	}
 	return n, err
 }

@@ -15,14 +15,21 @@ const maxSegments = 64
 // count as not written, as in Micro; what two readers could take for two
 // different paths is refused.
 func Segments(u *url.URL) ([]string, error) {
-	escaped := u.EscapedPath()
 	parts := make([]string, 0, 4)
+	escaped, plain := u.Path, plainPath(u)
+	if !plain {
+		escaped = u.EscapedPath()
+	}
 	for part := range strings.SplitSeq(escaped, "/") {
 		if part == "" {
 			continue
 		}
 		if len(parts) == maxSegments {
 			return nil, bus.Errorf(bus.InvalidArgument, "the path has more than %d parts", maxSegments)
+		}
+		if plain {
+			parts = append(parts, part)
+			continue
 		}
 		decoded, err := url.PathUnescape(part)
 		if err != nil || !plainPart(decoded) {

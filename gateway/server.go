@@ -84,6 +84,7 @@ type Server struct {
 	announced *rpc.Server
 	serving   sync.WaitGroup // the goroutine of http.Server
 	requests  requests
+	shortcuts shortcuts
 	cut       context.CancelFunc // ends the contexts of all requests
 
 	mu      sync.Mutex
@@ -152,6 +153,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.announce(ctx); err != nil {
 		err = errors.Join(err, s.http.Close())
 		s.cut()
+		s.shortcuts.cut()
 		s.serving.Wait()
 		return err
 	}
@@ -203,6 +205,7 @@ func (c ServerConfig) missing(a bind.Address) []string {
 func (s *Server) serve(ctx context.Context, listener net.Listener) {
 	base, cut := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), lifetimeKey{}, s.requests.lifetime))
 	s.cut = cut
+	s.shortcuts.handler, s.shortcuts.requests, s.shortcuts.conns = http.HandlerFunc(s.handle), &s.requests, make(map[*shortcut]struct{})
 	s.http = &http.Server{
 		Handler:           http.HandlerFunc(s.handle),
 		ReadHeaderTimeout: readHeaderLimit,
@@ -213,7 +216,20 @@ func (s *Server) serve(ctx context.Context, listener net.Listener) {
 			MaxReceiveBufferPerConnection: connectionWindow, SendPingTimeout: idleLimit / 2, WriteByteTimeout: writeLimit,
 		},
 		BaseContext: func(net.Listener) context.Context { return base },
-		ErrorLog:    log.New(errorLog{s.log}, "", 0),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if c, ok := c.(interface {
+				shorten(context.Context, *shortcuts)
+			}); ok {
+				c.shorten(ctx, &s.shortcuts)
+			}
+			return ctx
+		},
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if c, ok := c.(interface{ rested() }); ok && state == http.StateIdle {
+				c.rested()
+			}
+		},
+		ErrorLog: log.New(errorLog{s.log}, "", 0),
 	}
 	s.serving.Go(func() {
 		if err := s.http.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -263,11 +279,13 @@ func (s *Server) Stop(ctx context.Context) error {
 		return nil
 	}
 	s.requests.drain() // from here on /readyz says so
+	s.shortcuts.drain()
 	var left error
 	if s.announced != nil {
 		left = s.announced.Stop(ctx)
 	}
-	// Shutdown does not know requests that became WebSockets; requests does.
+	// Shutdown does not know requests that became WebSockets, nor those that took a
+	// shortcut; requests does.
 	err := s.http.Shutdown(ctx)
 	if err == nil {
 		err = s.requests.wait(ctx)
@@ -276,6 +294,7 @@ func (s *Server) Stop(ctx context.Context) error {
 		left = errors.Join(left, fmt.Errorf("%s: %d requests were cut", s.cfg.Flag, s.requests.count.Load()), s.http.Close())
 	}
 	s.cut()
+	s.shortcuts.cut()
 	s.serving.Wait()
 	if err != nil {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), cutLimit)
@@ -295,8 +314,10 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		answerState(w, s.ready())
 		return
 	}
-	s.requests.begin()
-	defer s.requests.end()
+	if _, counted := w.(*reply); !counted {
+		s.requests.begin()
+		defer s.requests.end()
+	}
 	s.cfg.Handler.ServeHTTP(w, r)
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
@@ -33,6 +34,10 @@ type sniffer struct {
 	head  sniffedHead
 	after []byte // what net/http reads next, instead of what came
 	ended bool
+
+	short *shortcut // nil without one
+	// How many requests net/http has been shown, and how many it has done with.
+	shown, done uint64
 }
 
 type sniffing int
@@ -64,7 +69,40 @@ type secureSniffer struct {
 func (s secureSniffer) ConnectionState() tls.ConnectionState { return s.tls.ConnectionState() }
 
 // release ends the looking, when the connection becomes something else.
-func (s *sniffer) release() { s.released.Store(true) }
+func (s *sniffer) release() {
+	s.released.Store(true)
+	if s.short != nil {
+		s.short.release()
+	}
+}
+
+// shorten gives the connection a shortcut, before its first byte is read.
+func (s *sniffer) shorten(ctx context.Context, all *shortcuts) {
+	s.short = all.open(ctx, s.Conn, nil)
+}
+
+// shorten is that of the sniffer.
+func (s secureSniffer) shorten(ctx context.Context, all *shortcuts) {
+	state := s.tls.ConnectionState()
+	s.short = all.open(ctx, s.Conn, &state)
+}
+
+// rested says that net/http has answered a request and waits for the next.
+func (s *sniffer) rested() { s.done++ }
+
+// between reports whether the next byte begins a request: net/http has done with all
+// that it was shown.
+func (s *sniffer) between() bool {
+	return s.at == sniffRequest && len(s.line) == 0 && !s.over && s.shown == s.done && !s.ended
+}
+
+// Close closes the connection, after the answer that is on its way.
+func (s *sniffer) Close() error {
+	if s.short != nil && !s.short.close() {
+		return nil
+	}
+	return s.Conn.Close()
+}
 
 // CloseWrite ends what the client reads, while it may still be sending.
 func (s *sniffer) CloseWrite() error { return closeWrite(s.Conn) }
@@ -79,7 +117,13 @@ func (s *sniffer) Read(p []byte) (int, error) {
 	if s.ended {
 		return 0, io.EOF
 	}
-	n, err := s.Conn.Read(p)
+	var n int
+	var err error
+	if s.short != nil && len(p) >= minShortcut && s.between() {
+		n, err = s.short.read(p)
+	} else {
+		n, err = s.Conn.Read(p)
+	}
 	if n == 0 || s.released.Load() {
 		return n, err
 	}
@@ -155,6 +199,7 @@ func (s *sniffer) endOfLine() bool {
 		return false
 	}
 	h := &s.head
+	s.shown++
 	switch {
 	case h.bad, h.hasEncoding && (h.hasLength || h.http10):
 		return true

@@ -61,7 +61,7 @@ func (p *peer) batcher(subject string) *bus.Batcher {
 // sendBatched sends the frame in buf, which it puts back, in a message that it
 // may share with others.
 func (c *Client) sendBatched(ctx context.Context, p *peer, subject string, req *Request, buf *buffer, seq uint64) (*Response, *bus.Error) {
-	call := bus.Call{Subject: subject, Data: buf.b, Seq: seq}
+	call := bus.Call{Subject: subject, Data: buf.b, Seq: seq, Ended: ended(ctx)}
 	var reply bus.Reply
 	var err error
 	if b := p.batcher(subject); b != nil {

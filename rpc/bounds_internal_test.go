@@ -65,33 +65,39 @@ func TestAServerListensToSoManyCallers(t *testing.T) {
 func TestCallsThatFollowEachOtherShareATimer(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, _ *bustest.Bus) {
 		var p patience
-		first := p.limit(t.Context(), 5*time.Second, time.Now())
+		limit := func(timeout time.Duration) *limited {
+			l := new(limited)
+			p.limit(t.Context(), l, timeout, time.Now())
+			return l
+		}
+		first := limit(5 * time.Second)
 		if d, _ := first.Deadline(); time.Until(d) != 5*time.Second {
 			t.Errorf("the first call has %v", time.Until(d))
 		}
 		time.Sleep(50 * time.Millisecond)
-		second := p.limit(t.Context(), 5*time.Second, time.Now())
+		second := limit(5 * time.Second)
 		time.Sleep(time.Millisecond)
-		third := p.limit(t.Context(), 5*time.Second, time.Now())
-		other := p.limit(t.Context(), time.Second, time.Now())
-		if first != second || second == third || third == other {
+		third := limit(5 * time.Second)
+		other := limit(time.Second)
+		if first.timer != second.timer || second.timer == third.timer || third.timer == other.timer {
 			t.Error("the wrong calls share a timer")
 		}
 		p.release(first)
-		if second.Err() != nil {
-			t.Error("a context has ended while a call uses it")
+		if first.Err() == nil || second.Err() != nil {
+			t.Error("not the one context has ended whose call is over")
 		}
 		p.release(second)
 		p.release(third)
-		if second.Err() == nil || third.Err() == nil {
-			t.Error("a context that no call uses or will use goes on")
+		if second.timer.Err() == nil || third.timer.Err() == nil {
+			t.Error("a timer that no call uses or will use goes on")
 		}
 		p.release(other)
-		if p.limit(t.Context(), time.Second, time.Now()) != other {
-			t.Error("a context is not used again")
+		again := limit(time.Second)
+		if again.timer != other.timer {
+			t.Error("a timer is not used again")
 		}
 		time.Sleep(time.Second + time.Millisecond)
-		if other.Err() == nil {
+		if again.Err() == nil {
 			t.Error("a context has outlived its timeout")
 		}
 	})

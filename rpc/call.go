@@ -21,13 +21,13 @@ import (
 func Call[Res any](ctx context.Context, c *Client, service, method string, req any, opts ...CallOption) (*Res, error) {
 	o := collect(opts)
 	plan := planOfType[Res](c.plan)
-	r := Request{
+	r := outgoing{Request: Request{
 		Service: service, Method: method, Instance: o.instance(service), Meta: o.meta, ID: o.id,
 		Key: o.key, Idempotent: o.idempotent, Retries: o.retries, Hedge: o.hedge, cancellable: ctx.Done() != nil, Timeout: o.timeout,
-	}
+	}}
 	r.Codec = o.codec
 	if r.Codec == 0 {
-		r.Codec = c.choose(&r, req, plan)
+		r.Codec = c.choose(&r.Request, req, plan)
 	}
 	if req != nil {
 		room := c.buffers.get() // nobody may keep the body for longer than the call
@@ -39,7 +39,7 @@ func Call[Res any](ctx context.Context, c *Client, service, method string, req a
 			room.b = r.Body
 		}
 		if err != nil {
-			return nil, c.explain(err, &r, time.Now())
+			return nil, c.explain(err, &r.Request, time.Now())
 		}
 	}
 	start := time.Now()
@@ -49,7 +49,7 @@ func Call[Res any](ctx context.Context, c *Client, service, method string, req a
 	}
 	out := new(Res)
 	if err := c.decode(res, out, plan); err != nil {
-		return nil, c.explain(badReply("%w", err), &r, start)
+		return nil, c.explain(badReply("%w", err), &r.Request, start)
 	}
 	return out, nil
 }

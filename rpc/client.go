@@ -154,7 +154,7 @@ func (c *Client) Close(ctx context.Context) error { return c.peers.close(ctx) }
 // The error is a *bus.Error that says how the call ended; the package
 // documentation has the list.
 func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
-	own := *req
+	own := outgoing{Request: *req}
 	own.cancellable = ctx.Done() != nil
 	if own.InParts {
 		own.life = ctx
@@ -162,15 +162,23 @@ func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
 	return c.do(ctx, &own, time.Now())
 }
 
-// do is Do for a request that belongs to it and began at start.
-func (c *Client) do(ctx context.Context, req *Request, start time.Time) (*Response, error) {
+// An outgoing is a request that belongs to its call, and the context of that, in one
+// piece of memory.
+type outgoing struct {
+	Request
+	bound limited
+}
+
+// do is Do for a request that began at start.
+func (c *Client) do(ctx context.Context, out *outgoing, start time.Time) (*Response, error) {
+	req := &out.Request
 	if err := c.begin(ctx, req); err != nil {
 		return nil, c.explain(err, req, start)
 	}
 	if timeout := c.timeout(ctx, req); timeout > 0 {
-		limited := c.patience.limit(ctx, timeout, start)
-		defer c.patience.release(limited)
-		ctx = limited
+		c.patience.limit(ctx, &out.bound, timeout, start)
+		defer c.patience.release(&out.bound)
+		ctx = &out.bound
 	}
 	res, err := c.run(ctx, req)
 	if err != nil {

@@ -45,12 +45,21 @@ func (c *Client) deliver(ctx context.Context, p *peer, req *Request) (*Response,
 	return c.sendPlain(ctx, subject, req, pairs)
 }
 
+// controlPairs is how many there are besides the metadata, mostly.
+const controlPairs = 2
+
 // control returns what travels beside the body, in either spelling, but for
 // codec and timeout.
 func (c *Client) control(req *Request) ([]wire.Pair, error) {
 	var pairs []wire.Pair
-	if req.cancellable {
+	if room := len(req.Meta) + controlPairs; len(req.Meta) > 0 || req.From != "" {
+		pairs = make([]wire.Pair, 0, room)
+	}
+	switch {
+	case req.cancellable && pairs == nil:
 		pairs = c.pairs[:1:1] // appending copies
+	case req.cancellable:
+		pairs = append(pairs, c.pairs[0])
 	}
 	if req.From != "" {
 		pairs = append(pairs, wire.Pair{Key: wire.HeaderFrom, Value: req.From})
@@ -95,7 +104,7 @@ func (c *Client) sendFrame(ctx context.Context, p *peer, subject string, req *Re
 	if c.cfg.Batch && p.batches(len(buf.b)) {
 		return c.sendBatched(ctx, p, subject, req, buf, f.Seq)
 	}
-	m, err := c.conn.Call(ctx, bus.Call{Subject: subject, Data: buf.b, Seq: f.Seq})
+	m, err := c.conn.Call(ctx, bus.Call{Subject: subject, Data: buf.b, Seq: f.Seq, Ended: ended(ctx)})
 	c.buffers.put(buf)
 	if err != nil {
 		return nil, c.unanswered(err, req, f.Seq)

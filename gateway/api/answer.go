@@ -87,7 +87,7 @@ func (a *API) write(w http.ResponseWriter, r *http.Request, out answer) {
 	case packing:
 		h.Set("Content-Encoding", "gzip")
 	default:
-		h.Set("Content-Length", strconv.Itoa(len(out.body)))
+		gateway.SetLength(w, len(out.body))
 	}
 	w.WriteHeader(out.status)
 	switch {

@@ -107,7 +107,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	if a.fixed(w, r, "/"+strings.Join(parts, "/")) {
+	if len(parts) < 2 && a.fixed(w, r, "/"+strings.Join(parts, "")) { // none of them has more
 		return
 	}
 	a.serve(w, r, parts)

@@ -71,6 +71,9 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, h *hold) ([]b
 	}
 	packed := r.Header["Content-Encoding"]
 	if r.ContentLength > 0 && len(packed) == 0 && h.of == nil { // what most requests are
+		if body := gateway.TakeBody(r); body != nil {
+			return body, nil
+		}
 		body := make([]byte, r.ContentLength)
 		if _, err := io.ReadFull(r.Body, body); err != nil {
 			return nil, unread(r, err, limit)

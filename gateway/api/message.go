@@ -49,8 +49,8 @@ type Response struct {
 
 // serveAPI calls a method with the request as a message, and answers with the
 // message that comes back.
-func (a *API) serveAPI(w http.ResponseWriter, r *http.Request, t target) {
-	if err := a.relay(w, r, &t); err != nil {
+func (a *API) serveAPI(w http.ResponseWriter, r *http.Request, t *target) {
+	if err := a.relay(w, r, t); err != nil {
 		a.fail(w, r, err)
 	}
 }
@@ -73,7 +73,7 @@ func (a *API) relay(w http.ResponseWriter, r *http.Request, t *target) error {
 	defer cancel()
 	req := a.request(r, t, input{codec: codec.JSON, body: body})
 	req.Idempotent = reads(r)
-	res, done, err := a.bus.Whole(ctx, req)
+	res, done, err := a.bus.Whole(ctx, &req)
 	defer done()
 	if err != nil {
 		return err

@@ -24,18 +24,18 @@ const noPage = "default-src 'none'; frame-ancestors 'none'; sandbox"
 const HeaderNode = "X-Node"
 
 // serveRPC calls a method with the body of the request, or with its query.
-func (a *API) serveRPC(w http.ResponseWriter, r *http.Request, t target) {
-	if err := a.callable(w, r, &t); err != nil {
+func (a *API) serveRPC(w http.ResponseWriter, r *http.Request, t *target) {
+	if err := a.callable(w, r, t); err != nil {
 		a.fail(w, r, err)
 		return
 	}
 	if t.streams() {
-		a.serveStream(w, r, &t)
+		a.serveStream(w, r, t)
 		return
 	}
 	h := hold{of: &a.holds}
 	defer h.release()
-	err := a.call(w, r, &t, &h)
+	err := a.call(w, r, t, &h)
 	if err != nil {
 		a.fail(w, r, err)
 	}
@@ -62,7 +62,8 @@ func (a *API) call(w http.ResponseWriter, r *http.Request, t *target, held *hold
 		return err
 	}
 	defer cancel()
-	res, err := a.bus.Fetch(ctx, r, a.request(r, t, in))
+	req := a.request(r, t, in)
+	res, err := a.bus.Fetch(ctx, r, &req)
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (a *API) call(w http.ResponseWriter, r *http.Request, t *target, held *hold
 }
 
 // request makes the call that an HTTP request is.
-func (a *API) request(r *http.Request, t *target, in input) *rpc.Request {
+func (a *API) request(r *http.Request, t *target, in input) rpc.Request {
 	meta, node := gateway.Metadata(r), ""
 	if said := r.Header.Get(HeaderNode); said != "" {
 		node = a.bus.InstanceID(t.service, said)
@@ -101,7 +102,7 @@ func (a *API) request(r *http.Request, t *target, in input) *rpc.Request {
 	delete(meta, HeaderNode)
 	delete(meta, gateway.HeaderRequestTimeout)
 	maps.Copy(meta, in.meta)
-	return &rpc.Request{
+	return rpc.Request{
 		Service: t.service, Method: t.method, Instance: node,
 		Codec: in.codec, Body: in.body, Meta: meta, Idempotent: reads(r) && t.safe(),
 	}

@@ -25,11 +25,11 @@ func (a *API) serveStream(w http.ResponseWriter, r *http.Request, t *target) {
 			a.fail(w, r, err)
 			return
 		}
-		a.cfg.Live.ServeStream(w, r, a.request(r, t, in))
+		a.cfg.Live.ServeStream(w, r, new(a.request(r, t, in)))
 	case ws:
-		a.cfg.Live.ServeWebSocket(w, r, a.request(r, t, input{}))
+		a.cfg.Live.ServeWebSocket(w, r, new(a.request(r, t, input{})))
 	case kind == discovery.KindClientStream:
-		a.cfg.Live.ServeUpload(w, r, a.request(r, t, input{}))
+		a.cfg.Live.ServeUpload(w, r, new(a.request(r, t, input{})))
 	default:
 		a.fail(w, r, status(http.StatusUpgradeRequired, "%s.%s sends and receives at once: open a WebSocket", t.service, t.method))
 	}

@@ -75,7 +75,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, parts []string) {
 		a.fail(w, r, err)
 		return
 	}
-	a.handle(w, r, t)
+	a.handle(w, r, &t)
 }
 
 // settleLimit is how long a gateway that has just started waits for the list of
@@ -133,12 +133,12 @@ func onBus(instances []discovery.Instance) bool {
 }
 
 // handle gives a request to the handler that serves t.
-func (a *API) handle(w http.ResponseWriter, r *http.Request, t target) {
+func (a *API) handle(w http.ResponseWriter, r *http.Request, t *target) {
 	if t.method == "" {
-		a.fail(w, r, a.missing(&t))
+		a.fail(w, r, a.missing(t))
 		return
 	}
-	handler, err := a.handlerOf(r, &t)
+	handler, err := a.handlerOf(r, t)
 	if err != nil {
 		a.fail(w, r, err)
 		return
