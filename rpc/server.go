@@ -348,7 +348,8 @@ func (s *Server) listenForAll() (all []*bus.Listener, err error) {
 		return err
 	}
 	if s.any != nil {
-		return all, listen(">", s.receiveAny(wire.CallSubject(s.cfg.Name, "")))
+		err = listen(">", s.receiveAny(wire.CallSubject(s.cfg.Name, "")))
+		return all, err
 	}
 	for _, e := range s.order {
 		if err := listen(e.method, e.receive); err != nil {

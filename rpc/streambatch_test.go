@@ -117,6 +117,9 @@ func TestAnInstanceThatReadsNoBatchesGetsNone(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if err := conn.NATS().Flush(); err != nil { // the client asks on another connection
+			t.Fatal(err)
+		}
 		s, err := rpc.NewClient(b.Conn(t), rpc.ClientConfig{}).Open(bustest.Context(t), &rpc.Request{Service: "old", Method: "Talk"})
 		if err != nil {
 			t.Fatal(err)

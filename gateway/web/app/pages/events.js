@@ -71,7 +71,7 @@ const Events = view((_, self) => {
   if (!d) return null;
   self.after(() => { const every = setInterval(refresh, 5000); return () => clearInterval(every); }, []);
   return html`<div class=${"events" + (stale.value ? " old" : "")}><${Subjects} d=${d}/><section class="tail" aria-label="Events">${d.subject && stored() ? html`<${Stored} d=${d} chosen=${chosen} keep=${matches}/>` : d.subject ? html`<${Tail} d=${d}/>` : html`<${Empty} title="Which subject?"><p>Choose one on the left, or write one: <code>orders.*</code> is one more token, <code>orders.></code> all below.</p><${Ask}/>${d.note && html`<p class="quiet">${d.note}</p>`}</${Empty}>`}</section>
-    <div class="pane"><${Event}/>${stored() && html`<${Commands} commands=${{curl: "curl " + quoted(location.origin + "/events" + location.search)}} title="This page from a shell"/>`}<${Publish}/></div></div>`;
+    <div class="pane"><${Event}/>${stored() && html`<${Commands} commands=${{curl: "curl " + quote(location.origin + "/events" + location.search)}} title="This page from a shell"/>`}<${Publish}/></div></div>`;
 });
 
 const Ask = view((_, self) => {
