@@ -3,7 +3,6 @@ import {html, view, signal} from "../ui/view.js";
 import {param, setParams, getJSON, copy, load as reload} from "../ui/state.js";
 import {paused, stale} from "../ui/live.js";
 import {Grid} from "../ui/grid.js";
-import {Copy} from "../ui/bits.js";
 import {Commands, Pairs} from "../ui/detail.js";
 import {rate, ms, count, plural} from "../core/format.js";
 import {queryURL} from "../core/routes.js";

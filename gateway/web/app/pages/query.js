@@ -1,6 +1,6 @@
 // The page Query: a call as a form and as JSON, streams, history.
 import {html, view, signal} from "../ui/view.js";
-import {page, param, setParams, go, postJSON, prefs, tell, copy, here} from "../ui/state.js";
+import {param, setParams, go, postJSON, prefs, tell, copy} from "../ui/state.js";
 import {bus} from "../ui/live.js";
 import {index} from "../ui/palette.js";
 import {Picker} from "../ui/picker.js";

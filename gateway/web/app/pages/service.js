@@ -27,7 +27,6 @@ function on(kind, d) {
   const now = data.value;
   if (kind === "versions" && now?.row) { data.value = {...now, by_version: d.by_version}; return; }
   if (kind !== "service" || !now?.row) return;
-  const same = now.nodes?.length === d.nodes?.length;
   now.row = {...now.row, ...d.row};
   if (d.nodes?.length < d.row?.instances) { // of very many an update has the first ones
     const fresh = new Map(d.nodes.map(n => [n.id, n]));
@@ -54,9 +53,9 @@ const Service = view(() => {
   tick.value; everyone.value;
   const name = r?.name ?? "", tab = r?.tab ?? "endpoints";
   const row = d?.row ?? [...rows.values()].find(r => r.name === name);
-  if (tab === "raw") return html`<div class="page"><${Head} name=${name} row=${row} d=${d}/><${Tabs} label="Of the service" tabs=${tabs(name, tab, d, row)}/><${Raw} d=${d}/></div>`;
+  if (tab === "raw") return html`<div class="page"><${Head} name=${name} row=${row}/><${Tabs} label="Of the service" tabs=${tabs(name, tab, d, row)}/><${Raw} d=${d}/></div>`;
   if (!d?.row) return html`<div class="page"><p class="quiet">Loading</p></div>`;
-  return html`<div class=${"page" + (tab === "nodes" ? " fill" : "") + (stale.value ? " old" : "")}><${Head} name=${name} row=${row} d=${d}/>
+  return html`<div class=${"page" + (tab === "nodes" ? " fill" : "") + (stale.value ? " old" : "")}><${Head} name=${name} row=${row}/>
     <${Tabs} label="Of the service" tabs=${tabs(name, tab, d, row)}/>
     ${d.gone && html`<div class="banner warn"><span>No node is left. Last seen <${Age} at=${row.last_seen}/>${d.nodes?.length ? `, ${d.nodes[0].id}` : ""}. It stays here for ten minutes.</span></div>`}
     ${tab === "endpoints" && html`<div class="cols"><div><${Endpoints} service=${name} endpoints=${d.endpoints ?? []} filter=${param("q")}/></div><${Side} d=${d} name=${name}/></div>`}
@@ -66,7 +65,7 @@ const Service = view(() => {
 
 const tabs = (name, tab, d, row) => TABS.map(([key, text]) => ({href: serviceURL(name, key), text, on: tab === key, count: key === "endpoints" ? d?.endpoints?.filter(e => !e.debug).length : key === "nodes" ? d?.nodes?.length ?? row?.instances : null}));
 
-const Head = view(({name, row, d}) => html`<header class="head"><div class="head-l">${row && html`<${Health} h=${row.health}/>`}<h2 class="mono">${name}</h2>${row?.versions?.map(v => html`<span key=${v.version} class="tag">${v.version || "no version"} ×${v.instances}</span>`)}${row?.kind && row.kind !== "mbus" ? html`<span class="tag">${row.kind === "app" ? "app by HTTP" : "plain NATS service"}</span>` : ""}</div>
+const Head = view(({name, row}) => html`<header class="head"><div class="head-l">${row && html`<${Health} h=${row.health}/>`}<h2 class="mono">${name}</h2>${row?.versions?.map(v => html`<span key=${v.version} class="tag">${v.version || "no version"} ×${v.instances}</span>`)}${row?.kind && row.kind !== "mbus" ? html`<span class="tag">${row.kind === "app" ? "app by HTTP" : "plain NATS service"}</span>` : ""}</div>
   <div class="row"><a class="btn pri" href=${queryURL(name)}>Call</a><a class="btn" href=${"/topology?focus=" + encodeURIComponent(name)}>Topology</a></div>
   ${row?.why && html`<p class="why">${row.why}</p>`}
   ${row && html`<dl class="figs small"><${Figure} name="Req/s" value=${rate(row.rps)}/><${Figure} name="p50" value=${ms(row.p50_ms)} unit=" ms"/><${Figure} name="p99" value=${ms(row.p99_ms)} unit=" ms"/><${Figure} name="Errors" value=${percent(row.error_percent)} unit=" %" kind=${row.error_percent >= 5 ? row.health : ""}/><${Figure} name="In flight" value=${count(row.in_flight)}/></dl>`}
@@ -76,12 +75,12 @@ const Head = view(({name, row, d}) => html`<header class="head"><div class="head
 const Split = ({versions}) => { const all = versions.reduce((n, v) => n + v.instances, 0); return html`<div class="vsplit" role="img" aria-label=${"Versions: " + versions.map(v => `${v.version} on ${v.instances}`).join(", ")}>${versions.map((v, i) => html`<i key=${v.version} class=${"v" + i % 4} style=${{flexGrow: v.instances}}><span>${v.version} · ${Math.round(v.instances / all * 100)} %</span></i>`)}</div>`; };
 
 const Side = view(({d, name}) => html`<aside class="side" aria-label="About the service">
-  <h3>Callers and callees</h3><${Neighbours} d=${d} name=${name}/>
+  <h3>Callers and callees</h3><${Neighbours} d=${d}/>
   <h3>Last errors</h3>${d.errors?.length ? html`<ul class="errs">${d.errors.map((e, i) => html`<li key=${i}><span class="quiet"><${Clock} at=${e.at}/> · ${e.method}</span><p>${e.text}</p></li>`)}</ul>` : html`<p class="quiet">none seen</p>`}
   <h3>Metadata</h3><${Pairs} of=${d.metadata}/>
   <${Commands} commands=${{...d.commands, curl: asJSON(location.origin, serviceURL(name))}} title="From a shell"/></aside>`);
 
-const Neighbours = ({d, name}) => {
+const Neighbours = ({d}) => {
   const of = (edges, key) => edges?.length ? html`<ul class="plain-list">${edges.slice(0, 8).map(e => html`<li key=${e[key]}>${e[key] === "?" ? html`<span class="quiet">unknown callers</span>` : html`<a class="mono cut" href=${serviceURL(e[key])}>${e[key]}</a>`}<span class="quiet">${e.rps == null ? "" : rate(e.rps) + "/s"}</span></li>`)}</ul>` : html`<p class="quiet">none seen</p>`;
   return html`<div><section><h4>Called by</h4>${of(d.callers, "from")}</section><section><h4>Calls</h4>${of(d.callees, "to")}</section></div>`;
 };

@@ -1,6 +1,6 @@
 // Web apps: services go.micro.web.* that are registered with an address.
 import {html, view, signal} from "../ui/view.js";
-import {page, load as reload} from "../ui/state.js";
+import {load as reload} from "../ui/state.js";
 import {shape} from "../ui/services.js";
 import {Health, Clock} from "../ui/bits.js";
 import {nodeURL, serviceURL} from "../core/routes.js";

@@ -53,7 +53,7 @@ export const Chart = view((props, self) => {
     let alive = true, watch;
     uplot().then(U => {
       if (!alive || !s.el) return;
-      s.u = new U(options(s, U), data(props), s.el);
+      s.u = new U(options(s), data(props), s.el);
       watch = new ResizeObserver(() => { if (s.el?.clientWidth) s.u?.setSize({width: s.el.clientWidth, height}); });
       watch.observe(s.el);
     }, () => {});
@@ -75,7 +75,7 @@ export const Chart = view((props, self) => {
 
 const data = p => [p.t, ...p.lines.map(l => l.values)];
 
-function options(s, U) {
+function options(s) {
   const p = s.props;
   const axis = {stroke: () => color("--ink-3"), grid: {stroke: () => color("--line"), width: 1}, ticks: {show: false}, font: "11px " + color("--mono"), gap: 4};
   const scales = {x: {time: true, range: (u, lo, hi) => { const end = hi ?? Date.now() / 1000, least = s.props.span ?? 60; return [Math.min(lo ?? end - least, end - least), end]; }}};
