@@ -48,7 +48,7 @@ func TestALargeAnswerCanBeReadAsItComes(t *testing.T) {
 				if frames {
 					speaksFrames(t, client)
 				}
-				for _, n := range []int{2, 256 << 10, 256<<10 + 1, 1 << 20, 5<<20 + 7, 64 << 20} {
+				for _, n := range []int{2, 256 << 10, 256<<10 + 1, 1 << 20, 5<<20 + 7, 16 << 20} {
 					want := pattern(n)
 					res := fetch(bustest.Context(t), t, client, n)
 					if res.Meta.Get("X-Size") != fmt.Sprint(n) {
@@ -106,14 +106,14 @@ func TestWhatIsNotReadStaysWithTheService(t *testing.T) {
 		const readers = 20
 		var all []*rpc.Parts
 		for range readers {
-			all = append(all, fetch(bustest.Context(t), t, client, 64<<20).Parts)
+			all = append(all, fetch(bustest.Context(t), t, client, 8<<20).Parts)
 		}
 		time.Sleep(10 * time.Second)
 		if came := conn.NATS().Stats().InBytes - before; came > readers*(1<<20)+readers*(128<<10) {
 			t.Errorf("%d MiB came for %d readers that read nothing", came>>20, readers)
 		}
 		n, err := io.Copy(io.Discard, all[0])
-		if err != nil || n != 64<<20 {
+		if err != nil || n != 8<<20 {
 			t.Errorf("afterwards one read %d bytes: %v", n, err)
 		}
 	})

@@ -44,10 +44,16 @@ type house struct {
 // open makes a house whose services are those that furnish starts.
 func open(t testing.TB, b *bustest.Bus, cfg api.Config) *house {
 	t.Helper()
+	return openWith(t, b, cfg, gateway.BusConfig{})
+}
+
+func openWith(t testing.TB, b *bustest.Bus, cfg api.Config, side gateway.BusConfig) *house {
+	t.Helper()
 	h := &house{bus: b, conn: b.Conn(t)}
 	conn := b.Conn(t)
 	cfg.Logger = conn.Logger()
-	h.gate = gateway.NewBus(conn, gateway.BusConfig{From: "go.micro.api", Logger: conn.Logger()})
+	side.From, side.Logger = "go.micro.api", conn.Logger()
+	h.gate = gateway.NewBus(conn, side)
 	if err := h.gate.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/mbus-dev/mbus/bus/bustest"
 	"github.com/mbus-dev/mbus/bus/codec"
+	"github.com/mbus-dev/mbus/gateway"
 	"github.com/mbus-dev/mbus/gateway/api"
 	"github.com/mbus-dev/mbus/rpc"
 )
@@ -278,16 +280,16 @@ func TestSlowReadersCostNoMoreThanTheWindow(t *testing.T) {
 
 func TestLargeAnswersThatMustBeConvertedAreCounted(t *testing.T) {
 	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
-		h := open(t, b, api.Config{})
+		h := openWith(t, b, api.Config{}, gateway.BusConfig{MaxBody: 8 << 20})
 		h.archives(t)
 		ask := func(w http.ResponseWriter) {
-			r := httptest.NewRequestWithContext(t.Context(), "POST", "/"+archive+"/Archive.Packed", strings.NewReader(fmt.Sprintf(`{"size":%d}`, 50<<20)))
+			r := httptest.NewRequestWithContext(t.Context(), "POST", "/"+archive+"/Archive.Packed", strings.NewReader(fmt.Sprintf(`{"size":%d}`, 6<<20)))
 			r.Header.Set("Content-Type", "application/json")
 			h.api.ServeHTTP(w, r)
 		}
 		hold, held := make(chan struct{}), make(chan struct{}, 2)
 		var slow sync.WaitGroup
-		for range 2 { // 256 MiB are twice as much as two and a half of them
+		for range 2 { // four times MaxBody is twice as much as two and a half of them
 			slow.Go(func() {
 				ask(&slowReader{httptest.NewRecorder(), 0, func(int) { held <- struct{}{}; <-hold }})
 			})
@@ -299,14 +301,14 @@ func TestLargeAnswersThatMustBeConvertedAreCounted(t *testing.T) {
 		if w.Code != 503 || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "resource_exhausted") {
 			t.Errorf("the third: got %d, %v, %.200s", w.Code, w.Header(), w.Body)
 		}
-		got := h.do(t, "GET", "/"+archive+"/Archive.Rows"+sizeOf(50<<20), "")
-		if got.status != 200 || len(got.body) != 50<<20 {
+		got := h.do(t, "GET", "/"+archive+"/Archive.Rows"+sizeOf(6<<20), "")
+		if got.status != 200 || len(got.body) != 6<<20 {
 			t.Errorf("one that passes as it comes: got %d, %d bytes", got.status, len(got.body))
 		}
 		close(hold)
 		slow.Wait()
 		w = httptest.NewRecorder()
-		if ask(w); w.Code != 200 || w.Body.Len() != 50<<20 {
+		if ask(w); w.Code != 200 || w.Body.Len() != 6<<20 {
 			t.Errorf("afterwards: got %d, %d bytes", w.Code, w.Body.Len())
 		}
 	})
@@ -346,11 +348,13 @@ func TestAnAnswerThatBreaksOffIsNoWholeOne(t *testing.T) {
 			h := open(t, b, api.Config{})
 			doomed := b.Conn(t)
 			s := rpc.NewServer(doomed, rpc.ServerConfig{Name: archive})
+			noise := noiseOf(16 << 20) // more than the buffers of a connection take
+			rows := append(hex.AppendEncode([]byte{'"'}, noise), '"')
 			s.HandleRaw("Archive.Get", func(context.Context, *rpc.Request) (*rpc.Response, error) {
-				return &rpc.Response{Codec: codec.Raw, Body: noiseOf(32 << 20)}, nil
+				return &rpc.Response{Codec: codec.Raw, Body: noise}, nil
 			})
 			s.HandleRaw("Archive.Rows", func(context.Context, *rpc.Request) (*rpc.Response, error) {
-				return &rpc.Response{Codec: codec.JSON, Body: fmt.Appendf(nil, "%q", fmt.Sprintf("%x", noiseOf(30<<20)))}, nil
+				return &rpc.Response{Codec: codec.JSON, Body: rows}, nil
 			})
 			if err := s.Start(t.Context()); err != nil {
 				t.Fatal(err)
