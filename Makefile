@@ -35,7 +35,7 @@ test: ## run every test, with the race detector where a C compiler is found
 
 pictures: ## every page of the dashboard in both themes and all widths, below out/
 	@mkdir -p out
-	$(GO) test ./gateway/web/browsertest -run TestAPictureOfEveryPage -count=1 -artifacts -outputdir '$(CURDIR)/out'
+	MBUS_LONG=1 $(GO) test ./gateway/web/browsertest -run TestAPictureOfEveryPage -count=1 -artifacts -outputdir '$(CURDIR)/out'
 
 chaos: ## the long fault lab: SEED=N repeats a run, ROUNDS=N faults of each kind, REPORT=FILE
 	@MBUS_LONG=1 SEED='$(SEED)' ROUNDS='$(ROUNDS)' REPORT='$(if $(REPORT),$(abspath $(REPORT)))' $(GO) test ./cli/e2e -run '^TestChaos' -count=1 -v -timeout 2h
