@@ -59,11 +59,11 @@ func TestAllocationsOfAnEventStayWithinTheirBudget(t *testing.T) {
 				return publish()
 			}
 		}
-		plain := b.Conn(t).NATS()
-		if _, err := b.Conn(t).NATS().Subscribe("floor", func(*nats.Msg) { came.Done() }); err != nil {
+		plain, reader := b.Conn(t).NATS(), b.Conn(t).NATS()
+		if _, err := reader.Subscribe("floor", func(*nats.Msg) { came.Done() }); err != nil {
 			t.Fatal(err)
 		}
-		if err := plain.FlushWithContext(bustest.Context(t)); err != nil {
+		if err := reader.FlushWithContext(bustest.Context(t)); err != nil {
 			t.Fatal(err)
 		}
 		floor := bustest.Allocations(t, event(func() error { return plain.Publish("floor", []byte("body")) }))
