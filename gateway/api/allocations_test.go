@@ -49,6 +49,9 @@ func bare(t testing.TB, b *bustest.Bus) string {
 	if _, err := service.QueueSubscribe("bare.hello", "q", func(m *nats.Msg) { _ = m.Respond(answer) }); err != nil {
 		t.Fatal(err)
 	}
+	if err := service.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
