@@ -52,8 +52,8 @@ const (
 // floor that the others are divided by.
 func callers() []contender {
 	return []contender{
-		rawCaller(), mbusCore(), mbusCoreBatched(), mbusInline(), mbusDefault(), mbusBatched(), mbusLocal(),
-		microCaller(), grpcCaller(), connectCaller(), psrpcCaller(), httpCaller(), moleculerCaller(),
+		rawCaller(), mbusCore(), mbusCoreBatched(), mbusInline(), mbusDefault(), mbusGenerated(), mbusBatched(), mbusLocal(),
+		microCaller(), grpcCaller(), connectCaller(), psrpcCaller(), goMicroCaller(), httpCaller(), moleculerCaller(),
 	}
 }
 
@@ -64,7 +64,7 @@ func publishers() []contender {
 
 func find(name string) (contender, error) {
 	var known []string
-	for _, c := range slices.Concat(callers(), publishers(), yielders(), gateways()) {
+	for _, c := range slices.Concat(callers(), publishers(), yielders(), gateways(), locals()) {
 		if c.name == name {
 			return c, nil
 		}

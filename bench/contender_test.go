@@ -20,7 +20,7 @@ func TestEveryContenderDoesWhatItIsMeasuredAt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stop(node.Stop)
-	for _, c := range slices.Concat(callers(), publishers(), yielders(), gateways()) {
+	for _, c := range slices.Concat(callers(), publishers(), yielders(), gateways(), locals()) {
 		t.Run(c.name, func(t *testing.T) {
 			if c.program != nil {
 				t.Skip("it is not written in Go")

@@ -55,22 +55,12 @@ func mbusBatched() contender {
 	}
 }
 
-// mbusLocal calls a service of its own process past the broker.
-func mbusLocal() contender {
+// mbusGenerated is mbusDefault with a message that has generated methods.
+func mbusGenerated() contender {
 	return contender{
-		name: "mbus-local", title: "mbus, same process", streams: "its stream is that of mbus",
-		dial: func(ctx context.Context, broker, _ string) (*client, error) {
-			conn, err := bus.Connect(ctx, bus.Config{URL: broker, Logger: logger()})
-			if err != nil {
-				return nil, err
-			}
-			srv := echo(conn, serviceID+".local")
-			if err := srv.Start(ctx); err != nil {
-				return nil, err
-			}
-			c := rpc.NewClient(conn, rpc.ClientConfig{Local: []*rpc.Server{srv}, Logger: logger()})
-			return &client{call: typed("Echo.Call")(c, serviceID+".local"), close: func() { stop(c.Close, srv.Stop, conn.Close) }}, nil
-		},
+		name: "mbus-generated", title: "mbus, generated msgpack", broker: true, streams: "its stream is that of mbus",
+		serve: serveMbus("generated"), dial: dialMbus("generated", rpc.ClientConfig{}, typedAs("Echo.Packed",
+			func(text string) *packed { return &packed{text} }, func(m *packed) string { return m.Text })),
 	}
 }
 
@@ -88,16 +78,22 @@ func untyped(c *rpc.Client, service string) func(int) func(context.Context) erro
 	}
 }
 
+// typed calls with a message.
 func typed(method string) func(*rpc.Client, string) func(int) func(context.Context) error {
+	return typedAs(method, func(text string) *message { return &message{text} }, func(m *message) string { return m.Text })
+}
+
+// typedAs calls with a message of another type.
+func typedAs[T any](method string, wrap func(string) *T, read func(*T) string) func(*rpc.Client, string) func(int) func(context.Context) error {
 	return func(c *rpc.Client, service string) func(int) func(context.Context) error {
 		return func(size int) func(context.Context) error {
-			req := &message{Text: text(size)}
+			req := wrap(text(size))
 			return func(ctx context.Context) error {
-				res, err := rpc.Call[message](ctx, c, service, method, req)
+				res, err := rpc.Call[T](ctx, c, service, method, req)
 				if err != nil {
 					return err
 				}
-				return checked(len(res.Text), size, nil)
+				return checked(len(read(res)), size, nil)
 			}
 		}
 	}
@@ -113,6 +109,7 @@ func echo(conn *bus.Conn, name string) *rpc.Server {
 	answer := func(_ context.Context, m *message) (*message, error) { return m, nil }
 	rpc.Handle(srv, "Echo.Call", answer)
 	rpc.Handle(srv, "Echo.Inline", answer, rpc.Inline())
+	rpc.Handle(srv, "Echo.Packed", func(_ context.Context, m *packed) (*packed, error) { return m, nil })
 	srv.HandleRaw("Echo.Bytes", func(_ context.Context, r *rpc.Request) (*rpc.Response, error) {
 		return &rpc.Response{Codec: r.Codec, Body: r.Body}, nil
 	}, rpc.Inline())

@@ -34,7 +34,7 @@ const foreignShare = 0.3
 // sample measures a contender once.
 func (r *runner) sample(p *pair, k cell) (s sample, err error) {
 	o := load{Size: k.Size, InFlight: k.InFlight, Rate: k.Rate, Duration: r.plan.Warm}
-	if k.Case == "stream" || k.Case == "events" {
+	if k.Case == "stream" || k.Case == "events" || k.Case == "local" {
 		if o.Count, err = r.count(p, k); err != nil {
 			return s, err
 		}
@@ -63,7 +63,8 @@ func (r *runner) sample(p *pair, k cell) (s sample, err error) {
 	return s, nil
 }
 
-// count is how many messages of a stream, or events, take about one window.
+// count is how many messages of a stream, events, or calls one after the other
+// take about one window.
 func (r *runner) count(p *pair, k cell) (int, error) {
 	if n := p.counts[k]; n > 0 {
 		return n, nil

@@ -7,7 +7,7 @@ import (
 
 // A cell is one thing that every contender is measured at.
 type cell struct {
-	Case     string  // unary, open, stream, events or gateway
+	Case     string  // unary, open, stream, events, gateway or local
 	InFlight int     // of unary and gateway
 	Size     int     // bytes each way
 	Rate     float64 // of open, calls per second
@@ -28,6 +28,8 @@ func (c cell) String() string {
 		return fmt.Sprintf("open loop, %g calls a second, %s", c.Rate, size(c.Size))
 	case "gateway":
 		return fmt.Sprintf("HTTP to the bus and back, %d connections, %s", c.InFlight, size(c.Size))
+	case "local":
+		return fmt.Sprintf("one call after the other in one process, %s", size(c.Size))
 	case "stream":
 		return "stream, " + size(c.Size)
 	}
@@ -50,6 +52,7 @@ type plan struct {
 	Streams      []cell
 	Events       []cell
 	Gateway      []cell
+	Local        []cell        // calls within a process, one after the other
 	Instances    []int         // of discovery
 	Watch        time.Duration // of discovery, at least one beat
 	Starts       int           // of the node, and of the command
@@ -71,6 +74,7 @@ func paces(name string) (plan, error) {
 		Streams: []cell{{Case: "stream", Size: small}, {Case: "stream", Size: medium}},
 		Events:  []cell{{Case: "events", Fan: 1, Size: small}, {Case: "events", Fan: 4, Size: small}},
 		Gateway: []cell{{Case: "gateway", InFlight: 64, Size: small}},
+		Local:   []cell{{Case: "local", Size: small}},
 	}
 	unary := func(inFlight, size int) {
 		p.Calls = append(p.Calls, cell{Case: "unary", InFlight: inFlight, Size: size})

@@ -33,7 +33,7 @@ func orchestrate(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	pace := flags.String("pace", "quick", "how much is measured: quick, normal or full")
 	only := flags.String("only", "", "contenders, with commas between; none means all")
-	parts := flags.String("parts", "", "calls, events, gateway, discovery, scale, yield or node, with commas between; none means all")
+	parts := flags.String("parts", "", "calls, events, gateway, local, discovery, scale, yield or node, with commas between; none means all")
 	dir := flags.String("out", "out", "where latest.json goes")
 	docs := flags.String("docs", "", "where benchmarks.md and its charts go; none means nowhere")
 	program := flags.String("mbus", "", "the mbus program, for the node and the command; none leaves them out")
@@ -87,7 +87,7 @@ func (r *runner) run(ctx context.Context) error {
 	steps := []struct {
 		name string
 		run  func(context.Context) error
-	}{{"calls", r.calls}, {"events", r.events}, {"gateway", r.gateway}, {"yield", r.yield}, {"discovery", r.discovery}, {"scale", r.scale}, {"node", r.node}}
+	}{{"calls", r.calls}, {"events", r.events}, {"gateway", r.gateway}, {"local", r.local}, {"yield", r.yield}, {"discovery", r.discovery}, {"scale", r.scale}, {"node", r.node}}
 	command, err := self("broker")
 	if err != nil {
 		return err
@@ -216,7 +216,7 @@ func reason(err error) string {
 
 // skips tells that a contender was not asked for. The floors always run.
 func (r *runner) skips(name string) bool {
-	return len(r.only) > 0 && !slices.Contains(r.only, name) && !strings.HasPrefix(name, "raw") && name != gateways()[0].name && name != unyielding
+	return len(r.only) > 0 && !slices.Contains(r.only, name) && !strings.HasPrefix(name, "raw") && name != gateways()[0].name && name != unyielding && name != codecAlone
 }
 
 func (r *runner) start(p *pair, services int) error {

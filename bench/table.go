@@ -60,6 +60,8 @@ func head(k cell) []string {
 		return []string{"", "÷ floor", "min–max", "calls/s", "p50 ms", "p99 ms", "p99.9 ms", "p99 ÷ floor", "CPU ÷ floor", "client µs", "service µs", "broker µs", "allocs"}
 	case "open":
 		return []string{"", "on time", "min–max", "calls/s", "p50 ms", "p99 ms", "p99.9 ms", "p99 ÷ floor", "CPU ÷ floor", "client µs", "service µs", "broker µs", "allocs"}
+	case "local":
+		return []string{"", "÷ codec", "min–max", "calls/s", "CPU ÷ codec", "client µs", "service µs", "broker µs", "allocs"}
 	}
 	return []string{"", "÷ floor", "min–max", "messages/s", "CPU ÷ floor", "client µs", "service µs", "broker µs", "allocs"}
 }
