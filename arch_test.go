@@ -159,7 +159,7 @@ func TestPeersOfTheBenchmarkStayInItsOwnModule(t *testing.T) {
 		return found
 	}
 	ours, theirs := direct("go.mod"), direct("bench/go.mod")
-	for _, peer := range []string{"google.golang.org/grpc", "connectrpc.com/connect", "github.com/livekit/psrpc"} {
+	for _, peer := range []string{"google.golang.org/grpc", "connectrpc.com/connect", "github.com/livekit/psrpc", "go-micro.dev/v4", "github.com/go-micro/plugins/v4/transport/nats"} {
 		if ours[peer] {
 			t.Errorf("go.mod requires %s, which belongs in bench/go.mod", peer)
 		}

@@ -15,9 +15,8 @@ import (
 // goMicroCaller is go-micro with its transport over NATS and JSON, its codec by
 // default. The client is told the address, so no registry is asked, and the
 // broker of the server, which would listen for events over HTTP, is one in
-// memory. A connection carries one call at a time and a client keeps as many as
-// it needs at once, where by default it closes those beyond a hundred after each
-// call.
+// memory. The rest is as it is by default: a connection carries one call at a
+// time, and of those that are free again a client keeps a hundred.
 func goMicroCaller() contender {
 	return contender{
 		name: "go-micro", title: "go-micro over NATS", broker: true, streams: "a stream of it is a connection of its own",
@@ -25,10 +24,7 @@ func goMicroCaller() contender {
 	}
 }
 
-const (
-	goMicroService = "bench.go-micro"
-	goMicroRoom    = 1024 // connections that a client keeps
-)
+const goMicroService = "bench.go-micro"
 
 // Echo is the service of go-micro, which wants exported names.
 type Echo struct{}
@@ -61,7 +57,7 @@ func serveGoMicro(_ context.Context, broker string) (string, func(), error) {
 func dialGoMicro(_ context.Context, broker, address string) (*client, error) {
 	none := goregistry.NewMemoryRegistry()
 	c := goclient.NewClient(
-		goclient.Transport(natstransport.NewTransport(gotransport.Addrs(broker))), goclient.PoolSize(goMicroRoom),
+		goclient.Transport(natstransport.NewTransport(gotransport.Addrs(broker))),
 		goclient.Selector(goselector.NewSelector(goselector.Registry(none))),
 	)
 	at := goclient.WithAddress(address)

@@ -13,9 +13,9 @@ import (
 // This part measures calls within a process, one after the other, beside what
 // their codec alone takes.
 
-// locals are the codec and the call; the first is what the other one is divided
+// locals are the codec and the calls; the first is what the others are divided
 // by.
-func locals() []contender { return []contender{mbusCodec(), mbusLocal()} }
+func locals() []contender { return []contender{mbusCodec(), mbusLocal(), mbusLocalInline()} }
 
 const codecAlone = "mbus-codec"
 
@@ -25,6 +25,16 @@ func mbusLocal() contender {
 		name: "mbus-local", title: "mbus, same process", streams: "its stream is that of mbus",
 		dial: dialLocal(func(_ *bus.Conn, c *rpc.Client) func(int) func(context.Context) error {
 			return typed("Echo.Call")(c, localService)
+		}),
+	}
+}
+
+// mbusLocalInline is mbusLocal with a handler that runs on the caller's goroutine.
+func mbusLocalInline() contender {
+	return contender{
+		name: "mbus-local-inline", title: "mbus, same process, inline", streams: "its stream is that of mbus",
+		dial: dialLocal(func(_ *bus.Conn, c *rpc.Client) func(int) func(context.Context) error {
+			return typed("Echo.Inline")(c, localService)
 		}),
 	}
 }

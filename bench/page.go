@@ -25,6 +25,9 @@ var pageNotes string
 // remarks are for those who write the notes.
 var remarks = regexp.MustCompile(`(?s)<!--.*?-->\n+`)
 
+// majors are at the end of a module's path.
+var majors = regexp.MustCompile(`/v\d+$`)
+
 type named struct{ Name, Value string }
 
 // writeDocs writes the page of the results and its charts.
@@ -74,8 +77,9 @@ func facts(begun time.Time) []named {
 		for _, dep := range info.Deps {
 			switch dep.Path {
 			case "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2", "google.golang.org/grpc",
-				"connectrpc.com/connect", "github.com/livekit/psrpc", "github.com/tinylib/msgp":
-				name := strings.TrimSuffix(dep.Path, "/v2")
+				"connectrpc.com/connect", "github.com/livekit/psrpc", "go-micro.dev/v4", "github.com/tinylib/msgp":
+				name := majors.ReplaceAllString(dep.Path, "")
+				name = strings.TrimSuffix(name, ".dev")
 				versions = append(versions, name[strings.LastIndex(name, "/")+1:]+" "+dep.Version)
 			}
 		}
