@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"time"
 )
 
@@ -117,4 +118,23 @@ func (c *child) stop() {
 func self(role ...string) ([]string, error) {
 	program, err := os.Executable()
 	return append([]string{program}, role...), err
+}
+
+// The siblings of this program, which .ci/bench builds beside it.
+const (
+	withGoMicro  = "bench-gomicro"    // with the tag gomicro
+	withoutYield = "bench-unyielding" // with a line left out
+)
+
+// sibling is where one of them is.
+func sibling(name string) (string, error) {
+	own, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(filepath.Dir(own), name)
+	if _, err := os.Stat(program); err != nil {
+		return "", fmt.Errorf("%s is not built; make bench builds it", name)
+	}
+	return program, nil
 }

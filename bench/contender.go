@@ -27,9 +27,10 @@ type contender struct {
 	// what the client has to dial. Nil if there is none. Its processor time counts
 	// as the service's.
 	front func(ctx context.Context, broker string) (address string, stop func(), err error)
-	// program starts a role of a contender that is not written in Go. It
-	// returns a command, or why there is none.
-	program func(role, broker string) ([]string, error)
+	// program starts a role of a contender that is another program. Address is
+	// what its service said, "" before there is one. It returns a command, or why
+	// there is none.
+	program func(role, broker, address string) ([]string, error)
 }
 
 // A client makes the calls of a contender.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ func TestEveryContenderDoesWhatItIsMeasuredAt(t *testing.T) {
 	for _, c := range slices.Concat(callers(), publishers(), yielders(), gateways(), locals()) {
 		t.Run(c.name, func(t *testing.T) {
 			if c.program != nil {
-				t.Skip("it is not written in Go")
+				t.Skip("it is another program")
 			}
 			address := ""
 			if c.serve != nil {
@@ -65,6 +66,12 @@ func TestEveryContenderDoesWhatItIsMeasuredAt(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAProgramThatIsNotThereSaysWhatBuildsIt(t *testing.T) {
+	if _, err := sibling(withGoMicro); err == nil || !strings.Contains(err.Error(), "make bench") {
+		t.Errorf("beside a test there is %s: %v", withGoMicro, err)
 	}
 }
 

@@ -1,3 +1,5 @@
+//go:build gomicro
+
 package main
 
 import (
@@ -17,6 +19,10 @@ import (
 // broker of the server, which would listen for events over HTTP, is one in
 // memory. The rest is as it is by default: a connection carries one call at a
 // time, and of those that are free again a client keeps a hundred.
+//
+// Only a program built with this tag has go-micro, whose packages make it 9 MB
+// larger and have state from the start: the other one leaves the contender to it,
+// so that no process of anybody else carries them.
 func goMicroCaller() contender {
 	return contender{
 		name: "go-micro", title: "go-micro over NATS", broker: true, streams: "a stream of it is a connection of its own",

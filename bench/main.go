@@ -1,6 +1,7 @@
 // Command bench measures mbus beside its peers. "bench run" starts clients,
 // services and brokers as processes of their own, which are roles of the same
-// program; docs/benchmarks.md has the results and how to read them.
+// program, or of a sibling built beside it; docs/benchmarks.md has the results and
+// how to read them.
 package main
 
 import (

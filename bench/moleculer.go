@@ -14,7 +14,7 @@ import (
 func moleculerCaller() contender {
 	return contender{
 		name: "moleculer", title: "Moleculer (Node.js)", broker: true, streams: "its streams are of bytes, not of messages",
-		program: func(role, broker string) ([]string, error) {
+		program: func(role, broker, _ string) ([]string, error) {
 			packages, err := moleculerPackages()
 			if err != nil {
 				return nil, err

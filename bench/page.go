@@ -1,6 +1,7 @@
 package main
 
 import (
+	"debug/buildinfo"
 	_ "embed"
 	"fmt"
 	"os"
@@ -73,14 +74,15 @@ func writeDocs(dir, pace string, p plan, begun time.Time, records []record) erro
 func facts(begun time.Time) []named {
 	m := thisMachine()
 	versions := []string{strings.Replace(runtime.Version(), "go", "Go ", 1)}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, dep := range info.Deps {
-			switch dep.Path {
-			case "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2", "google.golang.org/grpc",
-				"connectrpc.com/connect", "github.com/livekit/psrpc", "go-micro.dev/v4", "github.com/tinylib/msgp":
-				name := majors.ReplaceAllString(dep.Path, "")
-				name = strings.TrimSuffix(name, ".dev")
-				versions = append(versions, name[strings.LastIndex(name, "/")+1:]+" "+dep.Version)
+	for _, dep := range modules() {
+		switch dep.Path {
+		case "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2", "google.golang.org/grpc",
+			"connectrpc.com/connect", "github.com/livekit/psrpc", "go-micro.dev/v4", "github.com/tinylib/msgp":
+			name := majors.ReplaceAllString(dep.Path, "")
+			name = strings.TrimSuffix(name, ".dev")
+			version := name[strings.LastIndex(name, "/")+1:] + " " + dep.Version
+			if !slices.Contains(versions, version) {
+				versions = append(versions, version)
 			}
 		}
 	}
@@ -94,6 +96,24 @@ func facts(begun time.Time) []named {
 		{"System", m.Kernel},
 		{"Versions", strings.Join(versions, ", ")},
 	}
+}
+
+// modules are those that this program is built of, and those of its sibling with
+// go-micro, most of them the same.
+func modules() []*debug.Module {
+	var all []*debug.Module
+	if info, ok := debug.ReadBuildInfo(); ok {
+		all = info.Deps
+	}
+	program, err := sibling(withGoMicro)
+	if err != nil {
+		return all
+	}
+	info, err := buildinfo.ReadFile(program)
+	if err != nil {
+		return all
+	}
+	return append(all, info.Deps...)
 }
 
 // short is the table of the ratios: a row for each contender, a column for each

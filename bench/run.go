@@ -222,19 +222,23 @@ func (r *runner) skips(name string) bool {
 func (r *runner) start(p *pair, services int) error {
 	command := p.program
 	if command == nil {
-		command = func(role, broker string) ([]string, error) {
+		command = func(role, broker, address string) ([]string, error) {
 			args := []string{role, p.name, broker}
 			switch {
 			case role == "call" && p.events:
 				args = append(args, strconv.Itoa(services))
 			case role == "call" && p.serve != nil:
-				args = append(args, p.services[len(p.services)-1].address)
+				args = append(args, address)
 			}
 			return self(args...)
 		}
 	}
 	start := func(role string) (*child, error) {
-		line, err := command(role, r.broker.address)
+		address := ""
+		if n := len(p.services); n > 0 {
+			address = p.services[n-1].address
+		}
+		line, err := command(role, r.broker.address, address)
 		if err != nil {
 			return nil, err
 		}

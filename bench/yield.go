@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -33,14 +30,10 @@ func mbusUnyielding() contender {
 	return contender{
 		name: unyielding, title: "mbus, without", broker: true, streams: "its stream is that of mbus",
 		serve: serveMbus("unyielding"), dial: dialMbus("unyielding", rpc.ClientConfig{}, typed("Echo.Call")), // within that program
-		program: func(role, broker string) ([]string, error) {
-			own, err := os.Executable()
+		program: func(role, broker, _ string) ([]string, error) {
+			program, err := sibling(withoutYield)
 			if err != nil {
 				return nil, err
-			}
-			program := filepath.Join(filepath.Dir(own), "bench-unyielding")
-			if _, err := os.Stat(program); err != nil {
-				return nil, errors.New("the program without the yield is not built; .ci/bench builds it")
 			}
 			return []string{program, role, unyielding, broker}, nil
 		},
