@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,7 +48,7 @@ type loader struct {
 	first  atomic.Pointer[string]
 
 	mu    sync.Mutex
-	times *hdrhistogram.Histogram // of all callers, in nanoseconds
+	times [][]time.Duration // of each caller; what they are sorted into costs more than to keep them
 }
 
 func newHistogram() *hdrhistogram.Histogram {
@@ -56,7 +57,7 @@ func newHistogram() *hdrhistogram.Histogram {
 
 // run measures a load.
 func run(ctx context.Context, c *client, o load) result {
-	l := &loader{pause: pause, times: newHistogram()}
+	l := &loader{pause: pause}
 	var work func() int64
 	switch {
 	case o.Count > 0:
@@ -76,15 +77,25 @@ func run(ctx context.Context, c *client, o load) result {
 	elapsed := time.Since(start)
 	cpu = usedCPU() - cpu
 	runtime.ReadMemStats(&after)
+	times := l.histogram()
 	r := result{
 		Calls: l.calls.Load(), Failed: l.failed.Load(), Elapsed: elapsed, CPU: cpu, Behind: behind,
 		Mallocs: int64(after.Mallocs - before.Mallocs),
-		P50:     time.Duration(l.times.ValueAtQuantile(50)), P99: time.Duration(l.times.ValueAtQuantile(99)), P999: time.Duration(l.times.ValueAtQuantile(99.9)),
+		P50:     time.Duration(times.ValueAtQuantile(50)), P99: time.Duration(times.ValueAtQuantile(99)), P999: time.Duration(times.ValueAtQuantile(99.9)),
 	}
 	if first := l.first.Load(); first != nil {
 		r.Error = *first
 	}
 	return r
+}
+
+// histogram sorts the times of all callers, in nanoseconds.
+func (l *loader) histogram() *hdrhistogram.Histogram {
+	h := newHistogram()
+	for _, t := range slices.Concat(l.times...) {
+		_ = h.RecordValue(int64(t)) // longer than a minute is a failure
+	}
+	return h
 }
 
 // closed keeps a number of calls in flight.
@@ -94,17 +105,17 @@ func (l *loader) closed(ctx context.Context, o load) int64 {
 	defer timer.Stop()
 	var callers sync.WaitGroup
 	for range o.InFlight {
-		times := newHistogram()
+		times := make([]time.Duration, 0, 512)
 		callers.Go(func() {
 			for !over.Load() && l.failed.Load() < maxFailed {
 				start := time.Now()
 				if l.did(l.call(ctx)) {
-					_ = times.RecordValue(int64(time.Since(start))) // longer than a minute is a failure
+					times = append(times, time.Since(start))
 				}
 			}
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			l.times.Merge(times)
+			l.times = append(l.times, times)
 		})
 	}
 	callers.Wait()
@@ -115,6 +126,7 @@ func (l *loader) closed(ctx context.Context, o load) int64 {
 // contender that holds up calls cannot hide it by being asked less.
 func (l *loader) open(ctx context.Context, o load) int64 {
 	total := int64(o.Rate * o.Duration.Seconds())
+	times := make([]time.Duration, 0, total)
 	room := make(chan struct{}, maxOpen)
 	var callers sync.WaitGroup
 	start := time.Now()
@@ -133,10 +145,11 @@ func (l *loader) open(ctx context.Context, o load) int64 {
 			took := time.Since(due)
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			_ = l.times.RecordValue(int64(took)) // longer than a minute is a failure
+			times = append(times, took)
 		})
 	}
 	callers.Wait()
+	l.times = append(l.times, times)
 	return total - n
 }
 

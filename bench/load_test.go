@@ -14,7 +14,7 @@ func TestAnOpenLoopCountsFromWhenACallWasDue(t *testing.T) {
 		// One call at a time, 1 ms each, but for a stall of half a second.
 		one := make(chan struct{}, 1)
 		stalled := false
-		l := &loader{pause: time.Sleep, times: newHistogram(), call: func(context.Context) error {
+		l := &loader{pause: time.Sleep, call: func(context.Context) error {
 			one <- struct{}{}
 			defer func() { <-one }()
 			if !stalled {
@@ -31,10 +31,10 @@ func TestAnOpenLoopCountsFromWhenACallWasDue(t *testing.T) {
 			t.Errorf("%d calls ended, want 100", got)
 		}
 		// Half of the calls were due during the stall and waited for its end.
-		if p75 := time.Duration(l.times.ValueAtQuantile(75)); p75 < 200*time.Millisecond {
+		if p75 := time.Duration(l.histogram().ValueAtQuantile(75)); p75 < 200*time.Millisecond {
 			t.Errorf("the third quartile is %s: the wait behind the stall is missing", p75)
 		}
-		if p25 := time.Duration(l.times.ValueAtQuantile(25)); p25 > 5*time.Millisecond {
+		if p25 := time.Duration(l.histogram().ValueAtQuantile(25)); p25 > 5*time.Millisecond {
 			t.Errorf("the first quartile is %s: calls after the stall have waited", p25)
 		}
 	})
@@ -44,7 +44,7 @@ func TestAClosedLoopKeepsItsNumberInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		running, most := 0, 0
-		l := &loader{times: newHistogram(), call: func(context.Context) error {
+		l := &loader{call: func(context.Context) error {
 			mu.Lock()
 			running++
 			most = max(most, running)
@@ -66,7 +66,7 @@ func TestAClosedLoopKeepsItsNumberInFlight(t *testing.T) {
 }
 
 func TestALoadThatFailsIsGivenUp(t *testing.T) {
-	l := &loader{times: newHistogram(), call: func(context.Context) error { return errors.New("no") }}
+	l := &loader{call: func(context.Context) error { return errors.New("no") }}
 	l.closed(t.Context(), load{InFlight: 2, Duration: time.Hour})
 	if got := l.failed.Load(); got < maxFailed || got > maxFailed+2 {
 		t.Errorf("%d calls failed, want %d", got, maxFailed)

@@ -46,7 +46,7 @@ func begin(ctx context.Context, args []string, in io.Reader, out io.Writer) erro
 		return ""
 	}
 	// A role ends when its input does, and leaves ctrl-C to whoever started it.
-	quiet := context.WithoutCancel(ctx)
+	quiet := context.Background()
 	switch at(0) {
 	case "run":
 		return orchestrate(ctx, args[1:], out)

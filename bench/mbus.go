@@ -68,8 +68,9 @@ func mbusGenerated() contender {
 func untyped(c *rpc.Client, service string) func(int) func(context.Context) error {
 	return func(size int) func(context.Context) error {
 		body := []byte(text(size))
+		req := &rpc.Request{Service: service, Method: "Echo.Bytes", Codec: codec.Raw, Body: body}
 		return func(ctx context.Context) error {
-			res, err := c.Do(ctx, &rpc.Request{Service: service, Method: "Echo.Bytes", Codec: codec.Raw, Body: body})
+			res, err := c.Do(ctx, req)
 			if err != nil {
 				return err
 			}

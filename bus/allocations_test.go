@@ -55,6 +55,12 @@ func TestAllocationsOfTheConnectionStayWithinTheirBudget(t *testing.T) {
 				"Request",
 				func() error { _, err := plain.RequestWithContext(ctx, "floor.request", body); return err },
 				func() error { _, err := client.Request(ctx, "floor.request", nil, body); return err },
+				-4,
+			},
+			{
+				"Call", // a Request that is not made into a message of NATS
+				func() error { _, err := plain.RequestWithContext(ctx, "floor.request", body); return err },
+				func() error { _, err := client.Call(ctx, bus.Call{Subject: "floor.request", Data: body}); return err },
 				-5,
 			},
 			{

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -10,11 +11,13 @@ import (
 // maxSpare bounds the batches that a lane keeps for the next calls.
 const maxSpare = 64
 
-// A batch are requests that came with one read from the socket, past NATS.
+// A batch are messages that came about together: with one read from the socket,
+// past NATS, or by way of NATS.
 type batch struct {
 	came    time.Time
 	calls   []taken
 	replies []byte // the reply subjects, one behind the other
+	mark    bool   // it is one, for barrier, and is never lost
 }
 
 // A taken is one of them.
@@ -27,6 +30,12 @@ type taken struct {
 func (b *batch) add(g *group, m *nats.Msg, reply []byte) {
 	b.replies = append(b.replies, reply...)
 	b.calls = append(b.calls, taken{g, m, len(b.replies)})
+}
+
+// bring adds what came by way of NATS, or a mark, which has no subscription.
+func (b *batch) bring(m *nats.Msg) {
+	b.calls = append(b.calls, taken{msg: m})
+	b.mark = b.mark || m.Sub == nil
 }
 
 // name gives the messages their reply subjects, which share one string.
@@ -45,6 +54,18 @@ func (a *lane) find(key groupKey) *group {
 	return found
 }
 
+// A queue is what waits for the goroutine of a lane.
+type queue struct {
+	kick chan struct{} // has room for one
+
+	mu      sync.Mutex
+	waiting []*batch
+	next    int // in waiting; those before it are done
+	spare   []*batch
+	calls   int // in waiting, from next on
+	lost    uint64
+}
+
 func (a *lane) newBatch() *batch {
 	a.queue.mu.Lock()
 	defer a.queue.mu.Unlock()
@@ -57,58 +78,72 @@ func (a *lane) newBatch() *batch {
 	return b
 }
 
-// put hands a batch to the lane. At the bound it is lost, as it is with NATS.
+// put hands a batch to the lane. At the bound it is lost.
 func (a *lane) put(b *batch) {
-	b.name()
-	a.queue.mu.Lock()
-	defer a.queue.mu.Unlock()
-	if a.queue.calls+len(b.calls) > a.size {
-		a.queue.lost += uint64(len(b.calls))
-		a.recycle(b)
+	q := &a.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.calls+len(b.calls) > a.size && !b.mark {
+		q.lost += uint64(len(b.calls))
+		q.recycle(b)
 		return
 	}
-	// Through the channel, so that it keeps its place among what NATS brings.
-	select {
-	case a.ch <- a.ready:
-		a.queue.waiting = append(a.queue.waiting, b)
-		a.queue.calls += len(b.calls)
-	default:
-		a.queue.lost += uint64(len(b.calls))
-		a.recycle(b)
+	q.waiting = append(q.waiting, b)
+	q.calls += len(b.calls)
+	if len(q.waiting)-q.next == 1 {
+		select {
+		case q.kick <- struct{}{}:
+		default:
+		}
 	}
 }
 
-// recycle keeps a batch for the next calls. a.queue.mu is held.
-func (a *lane) recycle(b *batch) {
-	if len(a.queue.spare) == maxSpare {
+// recycle keeps a batch for the next calls. q.mu is held.
+func (q *queue) recycle(b *batch) {
+	if len(q.spare) == maxSpare {
 		return
 	}
 	clear(b.calls)
-	b.calls, b.replies = b.calls[:0], b.replies[:0]
-	a.queue.spare = append(a.queue.spare, b)
+	b.calls, b.replies, b.mark = b.calls[:0], b.replies[:0], false
+	q.spare = append(q.spare, b)
 }
 
-// handOut hands the next batch to its listeners.
-func (a *lane) handOut() {
-	a.queue.mu.Lock()
-	b := a.queue.waiting[a.queue.next]
-	a.queue.waiting[a.queue.next] = nil
-	if a.queue.next++; 2*a.queue.next >= len(a.queue.waiting) {
-		a.queue.waiting = slices.Delete(a.queue.waiting, 0, a.queue.next)
-		a.queue.next = 0
+// next takes the batch that is to be handed out, nil if there is none.
+func (a *lane) next() *batch {
+	q := &a.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.next == len(q.waiting) {
+		return nil
 	}
-	a.queue.calls -= len(b.calls)
-	a.queue.mu.Unlock()
-	a.since = b.came
+	b := q.waiting[q.next]
+	q.waiting[q.next] = nil
+	if q.next++; 2*q.next >= len(q.waiting) {
+		q.waiting = slices.Delete(q.waiting, 0, q.next)
+		q.next = 0
+	}
+	q.calls -= len(b.calls)
+	return b
+}
+
+// handOut hands a batch to its listeners. What came by way of NATS knows its
+// subscription, and not its group.
+func (a *lane) handOut(b *batch) {
 	a.mu.RLock() // joining may not be done, and what it subscribed with not known
 	for _, c := range b.calls {
-		c.msg.Sub = c.group.sub
+		if c.group != nil {
+			c.msg.Sub = c.group.sub
+		}
 	}
 	a.mu.RUnlock()
 	for _, c := range b.calls {
-		a.pass(c.group, c.msg)
+		if c.group != nil {
+			a.pass(c.group, c.msg)
+		} else {
+			a.dispatch(c.msg)
+		}
 	}
 	a.queue.mu.Lock()
-	a.recycle(b)
+	a.queue.recycle(b)
 	a.queue.mu.Unlock()
 }

@@ -4,9 +4,6 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
-	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/mbus-dev/mbus/bus/wire"
 )
@@ -39,7 +36,6 @@ func (c *Conn) BatchBytes() int { return min(maxBatchBytes, c.MaxPayload()-besid
 type Batcher struct {
 	conn     *Conn
 	subject  string
-	made     time.Time
 	inFlight atomic.Int64
 	rest     atomic.Int64 // calls that still go on their own
 	woken    atomic.Int64 // callers that have got their answer, ever
@@ -57,7 +53,7 @@ type Batcher struct {
 // NewBatcher returns a Batcher for the calls to a subject, whose listeners all
 // read batches.
 func (c *Conn) NewBatcher(subject string) *Batcher {
-	s := &Batcher{conn: c, subject: subject, made: time.Now()}
+	s := &Batcher{conn: c, subject: subject}
 	s.woken.Store(1) // so that due is never 0 where it counts
 	s.resumed.Store(1)
 	return s
@@ -66,18 +62,6 @@ func (c *Conn) NewBatcher(subject string) *Batcher {
 // Idle reports whether no call of it waits at this moment.
 func (s *Batcher) Idle() bool { return s.inFlight.Load() == 0 }
 
-// A Reply is the answer to one call of a Batcher.
-type Reply struct {
-	// Msg is the message that the answer came in, nil if others share it.
-	Msg *nats.Msg
-	// Whole says that Msg is about all calls of the message that this one has
-	// travelled in, of which there were several.
-	Whole bool
-	// Frame is the answer, without Msg: a frame with the number of the call.
-	// Whoever keeps a part of it keeps the answers of others.
-	Frame []byte
-}
-
 // Call is [Conn.Call] for a frame with a number of its own, Seq. At most most
 // calls share a message. Subject and Header do not count.
 func (s *Batcher) Call(ctx context.Context, most int, call Call) (Reply, error) {
@@ -85,36 +69,34 @@ func (s *Batcher) Call(ctx context.Context, most int, call Call) (Reply, error) 
 	defer s.inFlight.Add(-1)
 	if alone || s.rest.Load() > 0 && s.rest.Add(-1) >= 0 {
 		call.Subject, call.Header = s.subject, nil
-		m, err := s.conn.Call(ctx, call)
-		return Reply{Msg: m}, err
+		return s.conn.Call(ctx, call)
 	}
-	start := time.Since(s.made) // the clock of the day would cost more
+	start := call.Began
+	if start.IsZero() {
+		start = s.conn.Now()
+	}
 	if ctx.Err() != nil {
-		return Reply{}, contextError(ctx, time.Now())
+		return Reply{}, contextError(ctx, start)
 	}
-	own, err := s.conn.mux.seat(slot{subject: s.subject, seq: call.Seq})
+	own, err := s.conn.mux.seat(slot{subject: s.subject, seq: call.Seq, expiry: call.Expiry})
 	if err != nil {
 		return Reply{}, err
 	}
 	b, place := s.join(own, most, call.Data)
-	ended, also := call.ended(ctx)
-	select {
-	case r := <-own.result:
-		s.resume()
-		s.conn.mux.recycle(own, false)
-		switch {
-		case r.err != nil:
-			r.err.Elapsed = time.Since(s.made) - start
-			return Reply{}, r.err
-		case r.msg != nil && NoResponders(r.msg):
-			return Reply{}, nobody(s.subject, time.Since(s.made)-start)
-		}
-		return Reply{Msg: r.msg, Whole: r.whole, Frame: r.frame}, nil
-	case <-ended:
-	case <-also:
+	call.Subject = s.subject
+	r, came := result{}, false
+	if !call.Expiry.ended() {
+		r, came = call.wait(ctx, own)
 	}
-	b.leave(own, place)
-	return Reply{}, contextError(ctx, s.made.Add(start))
+	if !came {
+		b.leave(own, place)
+		return Reply{}, contextError(ctx, start)
+	}
+	s.resume()
+	s.conn.mux.recycle(own, false)
+	reply, err := call.reply(ctx, start, r)
+	reply.Shared = reply.Msg == nil
+	return reply, err
 }
 
 // join puts a call into the message that is being gathered. All that are gathered

@@ -46,6 +46,10 @@ type Conn struct {
 	yielder yielder // of who gathers frames
 }
 
+// Now is [time.Now] for deadlines and durations, at half its price: the time of
+// the day in it is that of Connect and what has passed since.
+func (c *Conn) Now() time.Time { return c.yielder.made.Add(time.Since(c.yielder.made)) }
+
 // Connect connects to the bus. Without Config.FailFast it tries until ctx ends
 // if there is no broker; a broker that refuses the credentials ends it at once.
 // The error is an *Error: unavailable with End Broker when no broker could be
@@ -66,7 +70,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	c.mux = newMux(cfg.inboxPrefix()+"."+c.id+".", cfg.MaxCalls)
 	for i := range c.lanes {
-		c.lanes[i] = newLane(laneSize)
+		c.lanes[i] = newLane(laneSize, c.Now)
 	}
 	c.lanes[Streams].size = streamLaneSize
 	c.pulse = newPulse(c)

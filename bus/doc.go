@@ -38,6 +38,6 @@
 //
 // Everything that waits is bounded: 65,536 calls ([Config.MaxCalls], then
 // refused), 16,384 messages in each [Lane], 131,072 in that of streams, and
-// about a million replies of together 256 MiB (then NATS drops the newest, and
+// about a million replies of together 256 MiB (then the newest are dropped, and
 // [Conn.Dropped] and the log tell).
 package bus

@@ -9,21 +9,25 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// These bound the messages that wait for a lane's goroutine. At the bound NATS
-// drops the newest and Conn.Dropped counts them. The windows of streams allow
-// for less than theirs.
 const (
+	// These bound the messages that wait for a lane's goroutine. At the bound the
+	// newest are dropped and Conn.Dropped counts them. The windows of streams
+	// allow for less than theirs.
 	laneSize       = 16384
 	streamLaneSize = 131072
+	// inletSize bounds what NATS may bring before the goroutine that only puts it
+	// into the lane comes to run. The collector looks at each place, empty or not.
+	inletSize = 8192
 )
 
 // A lane is one channel and one goroutine that serve many subscriptions, so
 // that a thousand services in a process do not cost thousands of goroutines.
 type lane struct {
-	size int
-	ch   chan *nats.Msg // made for the first listener
-	quit chan struct{}
-	wg   sync.WaitGroup
+	size  int
+	clock func() time.Time
+	inlet chan *nats.Msg // made for the first listener
+	quit  chan struct{}
+	wg    sync.WaitGroup
 
 	mu      sync.RWMutex
 	running bool
@@ -33,22 +37,12 @@ type lane struct {
 	marks   map[*nats.Msg]chan struct{}
 	dropped uint64 // by subscriptions that are gone
 
-	byKey sync.Map  // of groupKey to *group, for whoever must not wait for mu
-	ready *nats.Msg // travels through ch for each batch in queue
-	queue struct {
-		mu      sync.Mutex
-		waiting []*batch
-		next    int // in waiting; those before it are done
-		spare   []*batch
-		calls   int // in waiting, from next on
-		lost    uint64
-	}
+	byKey sync.Map // of groupKey to *group, for whoever must not wait for mu
+	queue queue
 
 	// Of the goroutine alone:
-	stamp   *nats.Msg // travels through ch and tells how long that takes
-	stamped time.Time // when it was put there; zero if it is not there
-	since   time.Time // the message being handed out came at this time or later
-	now     time.Time // when its handing out began
+	since time.Time // the message being handed out came at this time or later
+	now   time.Time // when its handing out began
 }
 
 type groupKey struct{ subject, queue string }
@@ -65,11 +59,11 @@ type group struct {
 	listeners atomic.Pointer[[]*Listener]
 }
 
-func newLane(size int) *lane {
+func newLane(size int, now func() time.Time) *lane {
 	return &lane{
-		size: size, quit: make(chan struct{}),
+		size: size, clock: now, quit: make(chan struct{}),
 		groups: make(map[groupKey]*group), bySub: make(map[*nats.Subscription]*group),
-		marks: make(map[*nats.Msg]chan struct{}), stamp: &nats.Msg{}, ready: &nats.Msg{},
+		marks: make(map[*nats.Msg]chan struct{}), queue: queue{kick: make(chan struct{}, 1)},
 	}
 }
 
@@ -85,16 +79,13 @@ func (a *lane) join(nc *nats.Conn, l *Listener) error {
 		g.add(l)
 		return nil
 	}
-	if a.ch == nil {
-		a.ch = make(chan *nats.Msg, a.size)
+	if a.inlet == nil {
+		a.inlet = make(chan *nats.Msg, inletSize)
 	}
 	g := &group{key: l.key, gone: make(chan struct{})}
 	g.listeners.Store(&[]*Listener{l})
-	if !a.running {
-		a.since = time.Now() // messages may come before the goroutine looks
-	}
 	a.byKey.Store(l.key, g)
-	sub, err := nc.ChanQueueSubscribe(l.key.subject, l.key.queue, a.ch)
+	sub, err := nc.ChanQueueSubscribe(l.key.subject, l.key.queue, a.inlet)
 	if err != nil {
 		a.byKey.CompareAndDelete(l.key, g)
 		return err
@@ -105,6 +96,7 @@ func (a *lane) join(nc *nats.Conn, l *Listener) error {
 	a.groups[l.key], a.bySub[sub] = g, g
 	if !a.running {
 		a.running = true
+		a.wg.Go(a.bring)
 		a.wg.Go(a.run)
 	}
 	return nil
@@ -166,48 +158,52 @@ func (g *group) remove(l *Listener) {
 	g.listeners.Store(&rest)
 }
 
-// run hands messages to listeners until the lane stops.
-func (a *lane) run() {
+// bring puts what NATS brings into the queue until the lane stops. NATS does not
+// say when a message came: all that it has brought by one look, and not by the
+// look before, came after that one.
+func (a *lane) bring() {
+	looked := a.clock()
 	for {
-		waited := true
-		var m *nats.Msg
-		select {
-		case m = <-a.ch:
-		default:
-			// Nothing waits: what comes next has just come.
-			waited = false
+		n := len(a.inlet)
+		if n == 0 {
 			select {
-			case m = <-a.ch:
+			case m := <-a.inlet:
+				looked = a.clock() // it has just come
+				b := a.newBatch()
+				b.came = looked
+				b.bring(m)
+				a.put(b)
 			case <-a.quit:
 				return
 			}
+			continue
 		}
-		a.now = time.Now()
-		switch {
-		case m == a.ready:
-			a.handOut()
-		case m == a.stamp:
-			a.since, a.stamped = a.stamped, time.Time{}
-		case waited:
-			a.sendStamp()
-			a.dispatch(m)
-		default:
-			a.since = a.now
-			a.dispatch(m)
+		came := looked
+		looked = a.clock()
+		for n > 0 {
+			b := a.newBatch()
+			b.came = came
+			for ; n > 0 && len(b.calls) < maxBatch && !b.mark; n-- {
+				b.bring(<-a.inlet)
+			}
+			a.put(b)
 		}
 	}
 }
 
-// sendStamp puts the stamp behind what waits in the lane. NATS does not say when
-// a message came; but what is handed out after the stamp came after it.
-func (a *lane) sendStamp() {
-	if !a.stamped.IsZero() {
-		return
-	}
-	select {
-	case a.ch <- a.stamp:
-		a.stamped = a.now
-	default: // full: the next one will do
+// run hands messages to listeners until the lane stops.
+func (a *lane) run() {
+	for {
+		if b := a.next(); b != nil {
+			a.since, a.now = b.came, a.clock()
+			a.handOut(b)
+			continue
+		}
+		select {
+		case <-a.queue.kick:
+		case <-a.quit:
+			return
+		}
 	}
 }
 
@@ -258,7 +254,7 @@ func (a *lane) barrier(ctx context.Context) error {
 		a.mu.Unlock()
 	}()
 	select {
-	case a.ch <- mark:
+	case a.inlet <- mark:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

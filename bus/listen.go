@@ -35,8 +35,8 @@ type Listener struct {
 // one of them, in rotation.
 //
 // All listeners of a lane share one goroutine, so f must not block; at 16,384
-// messages waiting in a lane (131,072 for Streams) NATS drops the newest, which
-// Dropped counts.
+// messages waiting in a lane (131,072 for Streams) the newest are dropped, which
+// Dropped counts. Messages with a header may be overtaken by later ones without.
 // Listeners share the messages, so f must not change them.
 //
 // The broker reports a missing right only later: Confirm tells.

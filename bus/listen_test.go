@@ -249,3 +249,44 @@ func TestSlowSubscriptionCountsWhatItLoses(t *testing.T) {
 		}
 	})
 }
+
+func TestAFullLaneCountsWhatItLosesAndStillDrains(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		sender, receiver := b.Conn(t), b.Conn(t)
+		hold := make(chan struct{})
+		got := 0
+		l, err := receiver.Listen(bus.Control, "news", "", func(*nats.Msg) {
+			<-hold
+			got++
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := receiver.Confirm(bustest.Context(t), l); err != nil {
+			t.Fatal(err)
+		}
+		const sent = 30_000
+		for i := range sent {
+			if err := sender.Publish(t.Context(), "news", "", nil, []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			if i%1000 == 0 {
+				synctest.Wait() // so that the broker has no reason to lose any
+			}
+		}
+		if err := sender.Flush(bustest.Context(t)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		drained := make(chan error, 1)
+		go func() { drained <- l.Drain(bustest.Context(t)) }()
+		synctest.Wait()
+		close(hold)
+		if err := <-drained; err != nil {
+			t.Errorf("drain: %v", err)
+		}
+		if dropped := int(receiver.Dropped()); got+dropped != sent || got < 16384 || dropped < 1000 {
+			t.Errorf("%d came and %d were dropped of %d; want 16,384 or a few more", got, dropped, sent)
+		}
+	})
+}

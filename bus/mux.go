@@ -58,13 +58,25 @@ type slot struct {
 	f       func(*nats.Msg)
 	failed  func(*Error)
 	shared  *envelope
+	expiry  *Expiry // that ends the call, nil if its context does
 }
 
 type result struct {
 	msg   *nats.Msg
-	frame []byte // in place of msg: the answer's part of one
+	frame []byte // in place of msg: a message without a header, or the answer's part of one
+	reply string // of the message that is frame
 	whole bool   // msg is about all calls of the batch
 	err   *Error
+}
+
+// plain reports whether an answer has no header.
+func (r *result) plain() bool { return r.err == nil && (r.msg == nil || len(r.msg.Header) == 0) }
+
+func (r *result) body() []byte {
+	if r.msg != nil {
+		return r.msg.Data
+	}
+	return r.frame
 }
 
 func newMux(prefix string, maxCalls int) *mux {

@@ -33,7 +33,11 @@ func NoResponders(m *nats.Msg) bool {
 //	over the broker's limit  too_large          Refused
 //	MaxCalls wait already    resource_exhausted Refused    safe to retry
 func (c *Conn) Request(ctx context.Context, subject string, header nats.Header, data []byte) (*nats.Msg, error) {
-	return c.Call(ctx, Call{Subject: subject, Header: header, Data: data})
+	r, err := c.Call(ctx, Call{Subject: subject, Header: header, Data: data})
+	if err != nil || r.Msg != nil {
+		return r.Msg, err
+	}
+	return &nats.Msg{Reply: r.Reply, Data: r.Data}, nil
 }
 
 // A Call is a request with what Request leaves out.
@@ -44,51 +48,95 @@ type Call struct {
 	// Seq is a number by which the caller and whoever answers know the call, 0
 	// if there is none. Waiting and Abort use it.
 	Seq uint64
-	// Ended are channels of which one is closed when the context of the call ends,
-	// for a context that would have to make one for Done. None means Done.
-	Ended [2]<-chan struct{}
+	// Began is when the call began, for the Elapsed of its error. Zero means now.
+	Began time.Time
+	// Expiry ends the call when its context runs out of time. Then Ended is a
+	// channel that is closed when the context ends sooner, nil if it cannot. Without
+	// an Expiry the Done of the context counts.
+	Expiry *Expiry
+	Ended  <-chan struct{}
 }
 
-func (c *Call) ended(ctx context.Context) (one, other <-chan struct{}) {
-	if c.Ended == ([2]<-chan struct{}{}) {
-		return ctx.Done(), nil
+// wait returns what comes of the call that has the slot; false if the context has
+// ended before.
+func (c *Call) wait(ctx context.Context, s *slot) (r result, came bool) {
+	ended := c.Ended
+	if c.Expiry == nil {
+		ended = ctx.Done()
 	}
-	return c.Ended[0], c.Ended[1]
+	if ended == nil {
+		return <-s.result, true // to choose among channels costs thrice as much
+	}
+	select {
+	case r = <-s.result:
+		return r, true
+	case <-ended:
+		return r, false
+	}
+}
+
+// A Reply is the answer to a call.
+type Reply struct {
+	// Msg is the message that the answer came in, as NATS has it. It is nil for
+	// most: a message without a header, whose body is in Data, or one that others
+	// share.
+	Msg *nats.Msg
+	// Data is the body of a message without Msg: for a call of a Batcher a frame
+	// with the number of the call. Reply is the reply subject of that message, if it
+	// has one.
+	Data  []byte
+	Reply string
+	// Shared says that whoever keeps a part of Data keeps the answers of others.
+	Shared bool
+	// Whole says that Msg is about all calls of the message that this one has
+	// travelled in, of which there were several.
+	Whole bool
 }
 
 // Call is Request for a call that needs more than a subject and a body.
-func (c *Conn) Call(ctx context.Context, call Call) (*nats.Msg, error) {
-	start := time.Now()
-	if ctx.Err() != nil {
-		return nil, contextError(ctx, start)
+func (c *Conn) Call(ctx context.Context, call Call) (Reply, error) {
+	start := call.Began
+	if start.IsZero() {
+		start = c.Now()
 	}
-	s, err := c.mux.take(slot{subject: call.Subject, seq: call.Seq})
+	if ctx.Err() != nil {
+		return Reply{}, contextError(ctx, start)
+	}
+	s, err := c.mux.take(slot{subject: call.Subject, seq: call.Seq, expiry: call.Expiry})
 	if err != nil {
-		return nil, err
+		return Reply{}, err
+	}
+	if call.Expiry.ended() {
+		c.mux.release(s)
+		return Reply{}, contextError(ctx, start)
 	}
 	if call.Header != nil || !c.sendBeside(call.Subject, c.mux.prefix, s.key, call.Data) {
 		if err := c.publishByNATS(call.Subject, c.mux.replySubject(s.key), call.Header, call.Data); err != nil {
 			c.mux.release(s)
-			return nil, err
+			return Reply{}, err
 		}
 	}
-	ended, also := call.ended(ctx)
-	select {
-	case r := <-s.result:
-		c.mux.recycle(s, r.err == nil && len(r.msg.Header) == 0 && s.answers(r.msg.Data))
-		if r.err != nil {
-			r.err.Elapsed = time.Since(start)
-			return nil, r.err
-		}
-		if NoResponders(r.msg) {
-			return nil, nobody(call.Subject, time.Since(start))
-		}
-		return r.msg, nil
-	case <-ended:
-	case <-also:
+	r, came := call.wait(ctx, s)
+	if !came {
+		c.mux.release(s)
+		return Reply{}, contextError(ctx, start)
 	}
-	c.mux.release(s)
-	return nil, contextError(ctx, start)
+	c.mux.recycle(s, r.plain() && s.answers(r.body()))
+	return call.reply(ctx, start, r)
+}
+
+// reply is what comes of a call as its caller gets it.
+func (c *Call) reply(ctx context.Context, start time.Time, r result) (Reply, error) {
+	switch {
+	case r.err != nil && c.Expiry.ended() && ctx.Err() != nil:
+		return Reply{}, contextError(ctx, start)
+	case r.err != nil:
+		r.err.Elapsed = time.Since(start)
+		return Reply{}, r.err
+	case r.msg != nil && NoResponders(r.msg):
+		return Reply{}, nobody(c.Subject, time.Since(start))
+	}
+	return Reply{Msg: r.msg, Data: r.frame, Reply: r.reply, Whole: r.whole}, nil
 }
 
 // Waiting returns the numbers of the calls that wait for their reply and whose

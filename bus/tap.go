@@ -190,7 +190,7 @@ func (t *tap) fill() error {
 		t.buf = append(t.buf, make([]byte, len(t.buf))...)
 	}
 	n, err := t.Conn.Read(t.buf[t.end:])
-	t.came = time.Now()
+	t.came = t.conn.Now()
 	t.end += n
 	if n > 0 {
 		return nil // an error comes again
@@ -287,9 +287,7 @@ func (t *tap) taken(to target, m msgLine, body []byte, whole int) {
 // reply hands an answer to the call that waits for it.
 func (t *tap) reply(s *slot, reply, data []byte) {
 	if s != nil {
-		m := t.message()
-		m.Reply, m.Data = string(reply), data
-		s.result <- result{msg: m}
+		s.result <- result{frame: data, reply: string(reply)}
 	}
 }
 
@@ -322,7 +320,7 @@ func (t *tap) readBody(line, size int) ([]byte, error) {
 		m := copy(data[n:], t.buf[t.at:t.end])
 		n, t.at = n+m, t.at+m
 	}
-	t.came = time.Now()
+	t.came = t.conn.Now()
 	return data[:size:size], nil
 }
 
@@ -378,6 +376,7 @@ func (t *tap) call(g *group, m msgLine, data []byte) {
 // hand gives the lane what was taken for it.
 func (t *tap) hand() {
 	if t.batch != nil {
+		t.batch.name()
 		t.lane.put(t.batch)
 		t.batch = nil
 	}

@@ -9,8 +9,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-
-	"github.com/nats-io/nats.go"
 )
 
 // A script is a connection that reads what it was given, in pieces, and writes
@@ -35,14 +33,13 @@ func (s *script) Write(b []byte) (int, error) { return len(b), nil }
 func (s *script) Close() error { return nil }
 
 // tapped makes a tap that has seen NATS subscribe to the replies, as 1, and to
-// calls of "svc.>" in the queue "q", as 2. What it takes for the lane is in ch.
+// calls of "svc.>" in the queue "q", as 2. What it takes waits in the lane.
 func tapped(conn net.Conn) (*tap, *Conn) {
 	c := &Conn{mux: newMux("_INBOX.me.", 0)}
 	for i := range c.lanes {
-		c.lanes[i] = newLane(laneSize)
+		c.lanes[i] = newLane(laneSize, c.Now)
 	}
 	calls := c.lanes[Calls]
-	calls.ch = make(chan *nats.Msg, laneSize)
 	key := groupKey{"svc.>", "q"}
 	calls.byKey.Store(key, &group{key: key})
 	t := newTap(conn, c)
@@ -113,8 +110,8 @@ func TestATapTakesItsOwnAndLeavesTheRestInOrder(t *testing.T) {
 			t.Fatalf("round %d: NATS got %d bytes, want %d", round, len(got), rest.Len())
 		}
 		for i, s := range slots {
-			if r := <-s.result; string(r.msg.Data) != waiting[i] {
-				t.Fatalf("round %d: reply %d has %d bytes, want %d", round, i, len(r.msg.Data), len(waiting[i]))
+			if r := <-s.result; string(r.frame) != waiting[i] {
+				t.Fatalf("round %d: reply %d has %d bytes, want %d", round, i, len(r.frame), len(waiting[i]))
 			}
 		}
 		i := 0

@@ -61,30 +61,25 @@ func (p *peer) batcher(subject string) *bus.Batcher {
 // sendBatched sends the frame in buf, which it puts back, in a message that it
 // may share with others.
 func (c *Client) sendBatched(ctx context.Context, p *peer, subject string, req *Request, buf *buffer, seq uint64) (*Response, *bus.Error) {
-	call := bus.Call{Subject: subject, Data: buf.b, Seq: seq, Ended: ended(ctx)}
+	call := within(ctx, bus.Call{Subject: subject, Data: buf.b, Seq: seq, Began: req.start()})
 	var reply bus.Reply
 	var err error
 	if b := p.batcher(subject); b != nil {
 		reply, err = b.Call(ctx, int(p.batch.Load()), call)
 	} else {
-		reply.Msg, err = c.conn.Call(ctx, call)
+		reply, err = c.conn.Call(ctx, call)
 	}
 	if err == nil && reply.Whole && refusesBatches(reply) {
 		// An instance came up that does not read batches; nothing has run.
 		p.batch.Store(0)
-		reply.Msg, err = c.conn.Call(ctx, call)
+		reply, err = c.conn.Call(ctx, call)
 	}
 	c.buffers.put(buf)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, c.unanswered(err, req, seq)
-	case reply.Msg != nil:
-		return c.read(ctx, p, req, seq, reply.Msg)
-	case wire.TypeOf(reply.Frame) == wire.FrameError:
-		return nil, bus.FrameError(reply.Frame)
 	}
-	res, failure := readFrame(seq, reply.Frame)
-	if failure == nil {
+	res, failure := c.readReply(ctx, p, req, seq, &reply)
+	if failure == nil && reply.Shared {
 		res.Body = bytes.Clone(res.Body) // whoever keeps it keeps no other's
 	}
 	return res, failure

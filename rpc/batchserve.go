@@ -69,13 +69,14 @@ func (e *endpoint) receiveBatch(m *nats.Msg) {
 		}
 		return
 	}
-	now := time.Now()
+	now := s.conn.Now()
 	b := &batch{srv: s, reply: m.Reply, began: now, left: len(frames)}
 	if !e.opts.inline {
 		b.calls = make([]*inbound, 0, len(frames))
 	}
 	for _, f := range frames {
-		c := &inbound{ep: e, msg: m, data: f.Frame, batch: b, arrived: now, since: since, framed: true, seq: f.Seq}
+		c := s.inbounds.get()
+		c.ep, c.msg, c.data, c.batch, c.arrived, c.since, c.framed, c.seq = e, m, f.Frame, b, now, since, true, f.Seq
 		if !e.begin(c, b) || !e.opts.inline {
 			continue
 		}

@@ -63,8 +63,8 @@ func TestAServerListensToSoManyCallers(t *testing.T) {
 }
 
 func TestCallsThatFollowEachOtherShareATimer(t *testing.T) {
-	bustest.Run(t, func(t *testing.T, _ *bustest.Bus) {
-		var p patience
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		p := patience{conn: b.Conn(t)}
 		limit := func(timeout time.Duration) *limited {
 			l := new(limited)
 			p.limit(t.Context(), l, timeout, time.Now())

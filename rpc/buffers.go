@@ -6,7 +6,10 @@ import "sync"
 // publishes, so a slice is free again at once.
 type buffers struct{ pool sync.Pool }
 
-type buffer struct{ b []byte }
+type buffer struct {
+	b      []byte
+	answer Response // that b is the body of
+}
 
 func (p *buffers) get() *buffer {
 	if b, ok := p.pool.Get().(*buffer); ok {
@@ -19,6 +22,21 @@ func (p *buffers) put(b *buffer) {
 	if cap(b.b) > maxKeptBuffer {
 		return
 	}
-	b.b = b.b[:0]
+	b.b, b.answer = b.b[:0], Response{}
 	p.pool.Put(b)
+}
+
+// An inbounds keeps the memory of calls for the next ones.
+type inbounds struct{ pool sync.Pool }
+
+func (p *inbounds) get() *inbound {
+	if c, ok := p.pool.Get().(*inbound); ok {
+		return c
+	}
+	return new(inbound)
+}
+
+func (p *inbounds) put(c *inbound) {
+	*c = inbound{}
+	p.pool.Put(c)
 }

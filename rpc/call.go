@@ -21,10 +21,12 @@ import (
 func Call[Res any](ctx context.Context, c *Client, service, method string, req any, opts ...CallOption) (*Res, error) {
 	o := collect(opts)
 	plan := planOfType[Res](c.plan)
-	r := outgoing{Request: Request{
+	r := c.outgoing.get()
+	defer func() { c.outgoing.put(r) }()
+	r.Request = Request{
 		Service: service, Method: method, Instance: o.instance(service), Meta: o.meta, ID: o.id,
 		Key: o.key, Idempotent: o.idempotent, Retries: o.retries, Hedge: o.hedge, cancellable: ctx.Done() != nil, Timeout: o.timeout,
-	}}
+	}
 	r.Codec = o.codec
 	if r.Codec == 0 {
 		r.Codec = c.choose(&r.Request, req, plan)
@@ -39,11 +41,14 @@ func Call[Res any](ctx context.Context, c *Client, service, method string, req a
 			room.b = r.Body
 		}
 		if err != nil {
-			return nil, c.explain(err, &r.Request, time.Now())
+			return nil, c.explain(err, &r.Request, c.conn.Now())
 		}
 	}
-	start := time.Now()
-	res, err := c.do(ctx, &r, start)
+	if len(c.cfg.Middleware) == 0 { // which might keep the answer, and with it all of the call
+		r.from.room = &r.answer
+	}
+	start := c.conn.Now()
+	res, err := c.do(ctx, r, start)
 	if err != nil {
 		return nil, err
 	}

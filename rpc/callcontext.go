@@ -18,14 +18,22 @@ type callContext struct {
 	// How the caller can end the call from afar; cancels is nil if it cannot.
 	cancels *cancels
 	caller  string
-	key     callKey
+	seq     uint64
 
 	mu      sync.Mutex
+	framed  bool // the call is known by seq, else by the id of the request
 	watched bool
+	asked   bool            // somebody has the request
 	inner   context.Context // made by the first Done
 	cancel  context.CancelCauseFunc
 	stop    context.CancelFunc
 	over    error // set once the call has ended
+
+	// What remains of the request, for calls that are made with the context of one
+	// that is over.
+	ep    *endpoint
+	from  string
+	depth int
 }
 
 var _ context.Context = (*callContext)(nil)
@@ -36,10 +44,11 @@ func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, true }
 // Value returns the request for [RequestFrom] and else what the server's own
 // context holds.
 func (c *callContext) Value(key any) any {
-	if key == (requestKey{}) {
-		return c.request
-	}
 	c.mu.Lock()
+	if key == (requestKey{}) {
+		defer c.mu.Unlock()
+		return c.ask()
+	}
 	inner := c.inner
 	c.mu.Unlock()
 	if inner != nil {
@@ -47,6 +56,30 @@ func (c *callContext) Value(key any) any {
 		return inner.Value(key)
 	}
 	return c.parent.Value(key)
+}
+
+// ask returns the request for somebody who may keep it. c.mu is held.
+func (c *callContext) ask() *Request {
+	if c.request == nil {
+		s := c.ep.srv
+		c.request = &Request{Service: s.cfg.Name, Method: c.ep.method, Instance: s.id, From: c.from, Attempt: 1, depth: c.depth}
+	}
+	c.asked = true
+	return c.request
+}
+
+// let parts a context that is over from its request, which then is free. It
+// reports false if somebody has the request, or there is more in it than a
+// context keeps.
+func (c *callContext) let() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.request
+	if c.asked || r.Meta != nil || r.ID != "" || r.Attempt > 1 {
+		return false
+	}
+	c.from, c.depth, c.request = r.From, r.depth, nil
+	return true
 }
 
 // Done returns a channel that is closed when the context ends.
@@ -68,7 +101,7 @@ func (c *callContext) open() {
 		return
 	}
 	if c.cancels != nil && c.caller != "" {
-		c.watched = c.cancels.watch(c.caller, c.key, c)
+		c.watched = c.cancels.watch(c.caller, c.key(), c)
 	}
 }
 
@@ -87,6 +120,14 @@ func (c *callContext) Err() error {
 		return c.inner.Err()
 	}
 	return nil
+}
+
+// key is what the caller's word that it has given up calls this call.
+func (c *callContext) key() callKey {
+	if c.framed {
+		return callKey{seq: c.seq}
+	}
+	return callKey{id: c.request.ID}
 }
 
 // interrupt ends the context before its handler has returned.
@@ -111,6 +152,6 @@ func (c *callContext) end() {
 		stop()
 	}
 	if watched {
-		c.cancels.forget(c.caller, c.key)
+		c.cancels.forget(c.caller, c.key())
 	}
 }

@@ -70,7 +70,7 @@ func (c *chooser) pick(ctx context.Context, req *Request) (choice selector.Choic
 		}
 		return choice, false, failure
 	}
-	call := selector.Call{Method: req.Method, Key: req.Key, Avoid: req.tried.before()}
+	call := selector.Call{Method: req.Method, Key: req.Key, Avoid: req.path().before()}
 	if c.cfg.Local {
 		me := c.me()
 		call.Server, call.Client = me.server, me.client

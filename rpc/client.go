@@ -93,6 +93,7 @@ type Client struct {
 	buffers  buffers
 	giveUps  giveUps
 	patience patience
+	outgoing spareOutgoing
 }
 
 // NewClient returns a client. It panics when a Local server is on another
@@ -107,7 +108,7 @@ func NewClient(conn *bus.Conn, cfg ClientConfig) *Client {
 	if err := cfg.Selector.Check(); err != nil {
 		panic("rpc: NewClient: " + err.Error())
 	}
-	c := &Client{conn: conn, cfg: cfg, plan: codec.PlanOf(conn), peers: newPeers(conn, cfg.Logger), token: nuid.Next()}
+	c := &Client{conn: conn, cfg: cfg, plan: codec.PlanOf(conn), peers: newPeers(conn, cfg.Logger), token: nuid.Next(), patience: patience{conn: conn}}
 	c.peers.selector = cfg.Selector
 	c.pairs = []wire.Pair{{Key: wire.HeaderConn, Value: c.token}}
 	if len(cfg.Local) > 0 {
@@ -154,24 +155,22 @@ func (c *Client) Close(ctx context.Context) error { return c.peers.close(ctx) }
 // The error is a *bus.Error that says how the call ended; the package
 // documentation has the list.
 func (c *Client) Do(ctx context.Context, req *Request) (*Response, error) {
-	own := outgoing{Request: *req}
+	own := c.outgoing.get()
+	own.Request = *req
 	own.cancellable = ctx.Done() != nil
 	if own.InParts {
-		own.life = ctx
+		own.from.life = ctx
 	}
-	return c.do(ctx, &own, time.Now())
-}
-
-// An outgoing is a request that belongs to its call, and the context of that, in one
-// piece of memory.
-type outgoing struct {
-	Request
-	bound limited
+	res, err := c.do(ctx, own, c.conn.Now())
+	c.outgoing.put(own)
+	return res, err
 }
 
 // do is Do for a request that began at start.
 func (c *Client) do(ctx context.Context, out *outgoing, start time.Time) (*Response, error) {
 	req := &out.Request
+	req.origin = &out.from
+	req.origin.began = start
 	if err := c.begin(ctx, req); err != nil {
 		return nil, c.explain(err, req, start)
 	}
@@ -192,13 +191,19 @@ func (c *Client) do(ctx context.Context, out *outgoing, start time.Time) (*Respo
 
 // begin makes a request ready to be sent, or says why it must not be.
 func (c *Client) begin(ctx context.Context, req *Request) error {
-	if err := checkTarget(req); err != nil {
-		return err
+	if !c.peers.know(req) {
+		if err := checkTarget(req); err != nil {
+			return err
+		}
 	}
 	if !req.Codec.Valid() {
 		req.Codec = codec.JSON
 	}
-	req.Attempt, req.tried = 1, c.newTried()
+	req.Attempt = 1
+	if req.origin == nil {
+		req.origin = new(origin)
+	}
+	req.origin.tried = c.newTried()
 	c.inherit(ctx, req)
 	if req.depth > maxDepth {
 		return tooDeep(req)

@@ -154,9 +154,13 @@ func serviceNames(all []discovery.Instance) []string {
 	return names
 }
 
-// seen remembers that a call was answered.
-func (p *peer) seen() {
-	now := time.Now().UnixNano()
+// seen remembers that a call was answered, as of when it began, which is near
+// enough.
+func (p *peer) seen(began time.Time) {
+	if began.IsZero() {
+		began = p.conn.Now()
+	}
+	now := began.UnixNano()
 	if now-p.answered.Load() > int64(time.Second) {
 		p.answered.Store(now)
 	}

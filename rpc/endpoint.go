@@ -139,7 +139,7 @@ func (e *endpoint) call(ctx *callContext, start, turn time.Time) (*Response, *bu
 	e.counter.callers.count(ctx.request.From)
 	defer func() {
 		ctx.end()
-		now := time.Now()
+		now := e.srv.conn.Now()
 		e.counter.done(now.Sub(start))
 		e.pace.note(now.Sub(turn))
 	}()

@@ -120,10 +120,14 @@ func (s *Server) encode(req *Request, out any, plan codec.Codec) (*Response, err
 	if err != nil {
 		return nil, unencodable(err, req.Method)
 	}
-	if req.room != nil && c != codec.Raw {
+	if req.room == nil {
+		return &Response{Codec: c, Body: body}, nil
+	}
+	if c != codec.Raw {
 		req.room.b = body
 	}
-	return &Response{Codec: c, Body: body}, nil
+	req.room.answer = Response{Codec: c, Body: body}
+	return &req.room.answer, nil
 }
 
 // answerCodec is the codec of an answer whose type has this plan.

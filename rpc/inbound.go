@@ -21,8 +21,6 @@ type inbound struct {
 	arrived time.Time // here; it may have waited on the connection
 	since   time.Time // when it came to the connection, or sooner
 
-	// What follows keeps the whole within 512 bytes, beyond which Go is slower to
-	// make it and to collect it.
 	admitted bool // of a batch: it is at work
 	owed     bool // and so it is until its answer is sent
 
@@ -36,7 +34,8 @@ type inbound struct {
 	opened  *opened // nil for a call whose request came whole
 	batch   *batch  // nil for a call that came in a message of its own
 	request Request
-	ctx     callContext
+	caller  string       // where the caller says that it has given up
+	ctx     *callContext // made before the handler runs, which may keep it
 
 	res     *Response
 	failure *bus.Error
@@ -62,7 +61,8 @@ func (e *endpoint) receive(m *nats.Msg) {
 		e.receiveBatch(m)
 		return
 	}
-	c := &inbound{ep: e, msg: m, data: m.Data, arrived: time.Now()}
+	c := s.inbounds.get()
+	c.ep, c.msg, c.data, c.arrived = e, m, m.Data, s.conn.Now()
 	since, stale := s.conn.Arrived(bus.Calls)
 	if c.since = since; stale {
 		e.counter.refused.Add(1)
@@ -111,9 +111,18 @@ func (c *inbound) serve() {
 			return
 		}
 		c.finish(seq)
+		if returned && c.spare() {
+			c.ep.srv.inbounds.put(c)
+		}
 	}()
 	c.res, c.failure = c.answer()
 	returned = true
+}
+
+// spare reports whether nobody has a call any more that is over: middleware may
+// keep its request, and so may whoever brings it in parts.
+func (c *inbound) spare() bool {
+	return len(c.ep.srv.cfg.Middleware) == 0 && c.opened == nil && c.ctx != nil && c.ctx.let()
 }
 
 // finish sends what came of the call.
@@ -158,20 +167,21 @@ func (c *inbound) answer() (*Response, *bus.Error) {
 			return nil, c.ep.chooseOne()
 		}
 	}
-	deadline, now := c.deadline(), time.Now()
+	deadline, now := c.deadline(), c.arrived
+	if !c.ep.opts.inline { // which has not waited since
+		now = s.conn.Now()
+	}
 	if !now.Before(deadline) {
 		c.ep.counter.done(time.Since(c.arrived))
 		return nil, c.ep.failed(bus.Errorf(bus.DeadlineExceeded, "the caller's time was over before %s could begin", c.ep.method))
 	}
-	c.ctx.parent, c.ctx.deadline, c.ctx.request = s.base, deadline, &c.request
+	c.ctx = &callContext{ep: c.ep, parent: s.base, deadline: deadline, request: &c.request, caller: c.caller}
 	if len(s.cfg.Middleware) == 0 { // which would own the answer
 		c.request.room = s.buffers.get()
 	}
-	if c.ctx.caller != "" {
+	if c.caller != "" {
 		c.ctx.cancels = s.cancels
-		if c.ctx.key.id = c.request.ID; c.framed {
-			c.ctx.key = callKey{seq: c.seq}
-		}
+		c.ctx.framed, c.ctx.seq = c.framed, c.seq
 	}
 	if c.opened != nil && c.opened.Call {
 		if err := c.receiveBody(deadline); err != nil {
@@ -179,7 +189,7 @@ func (c *inbound) answer() (*Response, *bus.Error) {
 			return nil, c.ep.failed(err)
 		}
 	}
-	return c.ep.call(&c.ctx, c.arrived, now)
+	return c.ep.call(c.ctx, c.arrived, now)
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -341,7 +351,7 @@ func (c *inbound) control(name, value string) error {
 	case wire.HeaderID:
 		c.request.ID = value
 	case wire.HeaderConn:
-		c.ctx.caller = value
+		c.caller = value
 	case wire.HeaderAttempt:
 		n, err := strconv.ParseUint(value, 10, 16)
 		if err != nil || n == 0 {

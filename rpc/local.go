@@ -49,9 +49,9 @@ func (s *Server) serveHere(ctx context.Context, req *Request) (*Response, *bus.E
 		s.leave(e)
 		return nil, nil, false
 	}
-	c := &local{ep: e, began: time.Now(), request: *req}
+	c := &local{ep: e, began: s.conn.Now(), request: *req}
 	c.request.Instance, c.request.room = s.id, nil
-	c.request.InParts, c.request.life = false, nil
+	c.request.InParts, c.request.origin = false, nil
 	deadline := c.began.Add(e.timeout())
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d

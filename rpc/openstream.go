@@ -88,7 +88,7 @@ func CallStream[Res any](ctx context.Context, c *Client, service, method string,
 // says the rest.
 func (c *Client) Open(ctx context.Context, req *Request) (*RawStream, error) {
 	own := *req
-	own.Body = nil
+	own.Body, own.origin = nil, nil
 	return c.openStream(ctx, &own, opening{})
 }
 

@@ -95,21 +95,44 @@ func timeLeft(ctx context.Context) time.Duration {
 	return wire.Expired
 }
 
+// timeLeft is how long the caller still waits. A request that has just begun has
+// its whole time.
+func (c *Client) timeLeft(ctx context.Context, p *peer, req *Request) time.Duration {
+	if l, ok := ctx.(*limited); ok && c.direct(req, p) {
+		return l.until.Sub(req.origin.began)
+	}
+	return timeLeft(ctx)
+}
+
 func (c *Client) sendFrame(ctx context.Context, p *peer, subject string, req *Request, pairs []wire.Pair) (*Response, *bus.Error) {
 	f := wire.Frame{
-		Type: wire.FrameCall, Seq: c.seq.Add(1), Codec: uint8(req.Codec), Timeout: timeLeft(ctx), Meta: pairs, Payload: req.Body,
+		Type: wire.FrameCall, Seq: c.seq.Add(1), Codec: uint8(req.Codec), Timeout: c.timeLeft(ctx, p, req), Meta: pairs, Payload: req.Body,
 	}
 	buf := c.buffers.get()
 	buf.b = wire.AppendFrame(buf.b, &f)
 	if c.cfg.Batch && p.batches(len(buf.b)) {
 		return c.sendBatched(ctx, p, subject, req, buf, f.Seq)
 	}
-	m, err := c.conn.Call(ctx, bus.Call{Subject: subject, Data: buf.b, Seq: f.Seq, Ended: ended(ctx)})
+	r, err := c.conn.Call(ctx, within(ctx, bus.Call{Subject: subject, Data: buf.b, Seq: f.Seq, Began: req.start()}))
 	c.buffers.put(buf)
 	if err != nil {
 		return nil, c.unanswered(err, req, f.Seq)
 	}
-	return c.read(ctx, p, req, f.Seq, m)
+	return c.readReply(ctx, p, req, f.Seq, &r)
+}
+
+// readReply reads the answer to a frame, which mostly is one.
+func (c *Client) readReply(ctx context.Context, p *peer, req *Request, seq uint64, r *bus.Reply) (*Response, *bus.Error) {
+	switch {
+	case r.Msg != nil:
+		return c.read(ctx, p, req, seq, r.Msg)
+	case wire.TypeOf(r.Data) == wire.FrameReply:
+		if c.direct(req, p) {
+			req.origin.simple = true
+		}
+		return readFrame(seq, r.Data, req)
+	}
+	return c.read(ctx, p, req, seq, &nats.Msg{Reply: r.Reply, Data: r.Data})
 }
 
 // unanswered is the error of a frame without an answer, for which the caller may
@@ -137,11 +160,11 @@ func (c *Client) read(ctx context.Context, p *peer, req *Request, seq uint64, m 
 	if wire.TypeOf(m.Data) == wire.FrameAccept {
 		return c.fetch(ctx, req, m)
 	}
-	return readFrame(seq, m.Data)
+	return readFrame(seq, m.Data, req)
 }
 
 // readFrame reads the frame that answers a frame, if it is no error.
-func readFrame(seq uint64, data []byte) (*Response, *bus.Error) {
+func readFrame(seq uint64, data []byte, req *Request) (*Response, *bus.Error) {
 	answer, err := wire.ParseFrame(data)
 	if err != nil {
 		return nil, badReply("%w", err)
@@ -149,7 +172,8 @@ func readFrame(seq uint64, data []byte) (*Response, *bus.Error) {
 	if answer.Type != wire.FrameReply || answer.Seq != seq || answer.More {
 		return nil, badReply("a frame of type %s, number %d, answers number %d", answer.Type, answer.Seq, seq)
 	}
-	res := &Response{Codec: codec.Codec(answer.Codec), Body: answer.Payload, Meta: metadataOfPairs(answer.Meta)}
+	res := req.response()
+	*res = Response{Codec: codec.Codec(answer.Codec), Body: answer.Payload, Meta: metadataOfPairs(answer.Meta)}
 	if answer.Codec == wire.CodecNone {
 		res.Codec = codec.JSON
 	}

@@ -208,7 +208,7 @@ func (c *Client) begunParts(ctx context.Context, req *Request, s *clientStream, 
 		return nil, badReply("codec %d is not known, or not the one announced", p.codec)
 	}
 	s.req = about // what was asked may be large, too
-	life := req.life
+	life := req.origin.life
 	p.ctx = life
 	p.stop = context.AfterFunc(life, func() { s.pipe.Cancel(bus.AsError(life.Err())) })
 	p.explain = func(err error) error { return c.explain(err, about, start) }

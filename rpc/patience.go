@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/mbus-dev/mbus/bus"
 )
 
 // sharedBy is the part of a timeout by which calls that share a timer may get
@@ -14,6 +16,7 @@ const sharedBy = 100
 // timer as long as that costs a later call at most a hundredth of its time. A timer
 // for each call would cost more than the rest of the call's bookkeeping together.
 type patience struct {
+	conn   *bus.Conn
 	mu     sync.Mutex
 	latest *shared
 }
@@ -21,6 +24,8 @@ type patience struct {
 // A shared is one timer and those who use it.
 type shared struct {
 	context.Context // ends with the timer
+	expiry          *bus.Expiry
+	stop            func() bool // nobody needs the expiry any more
 	timeout         time.Duration
 	until           time.Time
 	cancel          context.CancelFunc
@@ -46,10 +51,11 @@ func (p *patience) take(timeout time.Duration, now time.Time) *shared {
 		return s
 	}
 	if s := p.latest; s != nil && s.users == 0 {
-		s.cancel()
+		s.end()
 	}
-	s := &shared{timeout: timeout, until: until, users: 1}
+	s := &shared{timeout: timeout, until: until, users: 1, expiry: p.conn.NewExpiry()}
 	s.Context, s.cancel = context.WithDeadline(context.Background(), until)
+	s.stop = context.AfterFunc(s.Context, s.expiry.End)
 	p.latest = s
 	return s
 }
@@ -62,13 +68,19 @@ func (p *patience) release(l *limited) {
 	defer p.mu.Unlock()
 	s := l.timer
 	if s.users--; s.users == 0 && s != p.latest {
-		s.cancel()
+		s.end()
 	}
 }
 
+// end stops the timer of nobody.
+func (s *shared) end() {
+	s.stop()
+	s.cancel()
+}
+
 // A limited is the context of one call: its parent's, and a timer that it shares.
-// One call waits for both at once; the channel and the timer of its own that others
-// need are made when they ask.
+// The call itself waits for its parent and has an expiry; the channel and the timer
+// of its own that others need are made when they ask.
 type limited struct {
 	parent context.Context
 	timer  *shared
@@ -130,13 +142,12 @@ func (l *limited) Err() error {
 	return l.err
 }
 
-// ended returns channels of which one is closed when ctx ends, none if ctx itself
-// has one.
-func ended(ctx context.Context) (both [2]<-chan struct{}) {
+// within says how a call ends with ctx.
+func within(ctx context.Context, call bus.Call) bus.Call {
 	if l, ok := ctx.(*limited); ok {
-		both[0], both[1] = l.parent.Done(), l.timer.Done()
+		call.Expiry, call.Ended = l.timer.expiry, l.parent.Done()
 	}
-	return both
+	return call
 }
 
 // end frees what was made. A context that somebody has kept is over.

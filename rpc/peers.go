@@ -129,6 +129,17 @@ func (p *peers) get(service string) *peer {
 	return one
 }
 
+// know reports whether the names of a request have been used before, and so are
+// right.
+func (p *peers) know(req *Request) bool {
+	one := (*p.table.Load())[req.Service]
+	if one == nil || req.Instance != "" {
+		return false
+	}
+	_, ok := (*one.subjects.Load())[req.Method]
+	return ok
+}
+
 // close frees what the peers hold on the connection.
 func (p *peers) close(ctx context.Context) error {
 	p.mu.Lock()

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -23,7 +22,7 @@ func (s *Server) receiveAny(prefix string) func(*nats.Msg) {
 			s.dropped.Add(1)
 			return
 		}
-		c := &inbound{ep: &endpoint{srv: s, method: method}, msg: m, data: m.Data, arrived: time.Now()}
+		c := &inbound{ep: &endpoint{srv: s, method: method}, msg: m, data: m.Data, arrived: s.conn.Now()}
 		_ = c.parse() // for the spelling of the answer alone
 		c.reply(nil, s.unknownMethod(method))
 	}

@@ -9,7 +9,8 @@ import (
 )
 
 // A Request is a call as bytes: what middleware, gateways and raw handlers
-// see. The typed functions are made of it.
+// see. The typed functions are made of it. A raw handler has the one it is given
+// until it returns; Clone keeps it.
 type Request struct {
 	// Service and Method name what is called.
 	Service string
@@ -57,10 +58,9 @@ type Request struct {
 	// cancellable says that the caller may give up before its time is over,
 	// and that this is worth telling.
 	cancellable bool
-	depth       int             // how many calls it stands in
-	tried       *tried          // where the call has been, with a Selector; its copies share it
-	room        *buffer         // for the answer, if nobody can keep that for longer than the call
-	life        context.Context // of the answer, with InParts
+	depth       int     // how many calls it stands in
+	room        *buffer // in a handler: for the answer, if nobody can keep that for longer than the call
+	origin      *origin // on the caller's side
 }
 
 // Clone returns a copy that shares nothing with r.

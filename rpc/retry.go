@@ -50,7 +50,7 @@ func (c *Client) try(ctx context.Context, p *peer, req *Request, send sender) (*
 	for retries := 0; ; retries++ {
 		res, failure := send(ctx, p, req)
 		if failure == nil {
-			p.seen()
+			p.seen(req.start())
 			p.refused.earn()
 			p.silent.earn()
 			p.hedged.earn()
@@ -67,7 +67,7 @@ func (c *Client) try(ctx context.Context, p *peer, req *Request, send sender) (*
 				return nil, failure
 			}
 		case bus.Handler:
-			p.seen()
+			p.seen(req.start())
 			p.silent.earn()
 			return nil, failure
 		default:
@@ -113,7 +113,7 @@ func (c *Client) insist(ctx context.Context, p *peer, req *Request) (*Response, 
 		sent++
 		waiting++
 		one := *req
-		one.Attempt, one.cancellable = sent, true
+		one.Attempt, one.cancellable, one.origin = sent, true, req.origin.alike()
 		go func() { // ends with ctx at the latest; its result is waited for below
 			res, failure := c.tryThroughLoss(ctx, p, &one)
 			results <- outcome{res, failure}

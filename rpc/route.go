@@ -88,7 +88,7 @@ func (c *Client) route(ctx context.Context, p *peer, req *Request, send sender) 
 		if !ok {
 			break
 		}
-		if !req.tried.add(choice.ID) && last != nil {
+		if !req.path().add(choice.ID) && last != nil {
 			choice.Done(selector.Void)
 			break
 		}
@@ -97,10 +97,10 @@ func (c *Client) route(ctx context.Context, p *peer, req *Request, send sender) 
 		res, failure := send(ctx, p, &one)
 		if failure == nil {
 			choice.Done(selector.Answered)
-			req.tried.answered(choice.Began())
+			req.path().answered(choice.Began())
 			return res, nil
 		}
-		choice.Done(req.tried.outcome(failure, choice.Began()))
+		choice.Done(req.path().outcome(failure, choice.Began()))
 		if failure.End != bus.Nobody {
 			if failure.Instance == "" {
 				named := *failure // calls that were lost together share it

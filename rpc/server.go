@@ -125,6 +125,7 @@ type Server struct {
 	uplinks    uplinks
 	assembling atomic.Int64 // bytes of requests in parts
 	buffers    buffers
+	inbounds   inbounds
 
 	begun    atomic.Bool
 	atWork   atomic.Int64 // calls

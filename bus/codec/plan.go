@@ -51,14 +51,25 @@ func (p *Plan) For(t reflect.Type) Codec {
 		t = t.Elem()
 	}
 	switch {
-	case isProto(t):
-		return Protobuf
 	case t == reflect.TypeFor[[]byte]():
 		return Raw
+	case p.carried(t) != nil:
+		return Msgpack
+	case isProto(t):
+		return Protobuf
 	case p.node(t).json == "":
 		return Msgpack
 	}
 	return JSON
+}
+
+// carried gives the node of t if it is known and MessagePack carries the type, which then is no
+// protobuf message.
+func (p *Plan) carried(t reflect.Type) *node {
+	if n, ok := p.nodes.Load(t); ok && n.(*node).json == "" {
+		return n.(*node)
+	}
+	return nil
 }
 
 // node gives the node of t, working it out if need be.
@@ -79,15 +90,6 @@ func (p *Plan) node(t reflect.Type) *node {
 		}
 	}
 	return n
-}
-
-// generated gives the node of t if it is known to have generated methods, which no protobuf message
-// has.
-func (p *Plan) generated(t reflect.Type) *node {
-	if n, ok := p.nodes.Load(t); ok && n.(*node).generated {
-		return n.(*node)
-	}
-	return nil
 }
 
 // Marshal encodes v in c. The error is internal and names the type if v cannot be encoded, and
@@ -195,7 +197,7 @@ func (p *Plan) Unmarshal(c Codec, body []byte, v any) error {
 // unmarshal decodes a body that is not empty; tried says that the generated method has failed.
 func (p *Plan) unmarshal(c Codec, body []byte, v reflect.Value, tried bool) *fault {
 	memory := memoryFor(len(body))
-	n := p.generated(v.Type())
+	n := p.carried(v.Type())
 	if n == nil {
 		if m, ok := protoMessage(v); ok {
 			return unmarshalProtoJSON(c, body, m, memory)
@@ -252,9 +254,16 @@ func (p *Plan) appendJSON(dst []byte, v any) ([]byte, *fault) {
 
 // appendMsgpack encodes v as MessagePack.
 func (p *Plan) appendMsgpack(dst []byte, v any) ([]byte, *fault) {
-	if t := reflect.TypeOf(v); t != nil && t.Kind() == reflect.Pointer && p.generated(t.Elem()) != nil && !reflect.ValueOf(v).IsNil() {
-		if body := appendGenerated(dst, v); body != nil {
-			return body, nil
+	rv := reflect.ValueOf(v)
+	if rv.Kind() == reflect.Pointer && !rv.IsNil() {
+		switch n := p.carried(rv.Type().Elem()); {
+		case n == nil:
+		case !n.generated:
+			return p.encode(dst, n, rv.Elem())
+		default:
+			if body := appendGenerated(dst, v); body != nil {
+				return body, nil
+			}
 		}
 	}
 	if m, ok := protoOf(v); ok {
@@ -265,7 +274,6 @@ func (p *Plan) appendMsgpack(dst []byte, v any) ([]byte, *fault) {
 		body, f := jsonToMsgpack(text)
 		return append(dst, body...), f
 	}
-	rv := reflect.ValueOf(v)
 	for hops := 0; rv.Kind() == reflect.Pointer && !rv.IsNil() && hops < maxLinks; hops++ {
 		rv = rv.Elem()
 	}
@@ -278,6 +286,10 @@ func (p *Plan) appendMsgpack(dst []byte, v any) ([]byte, *fault) {
 			return body, nil
 		}
 	}
+	return p.encode(dst, n, rv)
+}
+
+func (p *Plan) encode(dst []byte, n *node, rv reflect.Value) ([]byte, *fault) {
 	e, ok := p.encoders.Get().(*encoder)
 	if !ok {
 		e = newEncoder(p)
