@@ -76,7 +76,8 @@ func TestTwoThousandServicesStayQuickToUse(t *testing.T) {
 		t.Errorf("the main thread works %v in a second, over %v", busy, mostBusy)
 	}
 
-	name := eval[string](p, `document.querySelector('[role=row][data-i="3"] a').getAttribute('href').split('/').at(-1)`)
+	// The longest name, since a short one is a part of others.
+	name := eval[string](p, `[...document.querySelectorAll('[role=row][data-i] a')].map(a => a.getAttribute('href').split('/').at(-1)).reduce((long, name) => name.length > long.length ? name : long)`)
 	took := time.Duration(eval[float64](p, filterJS(name))*1000) * time.Microsecond
 	t.Logf("the filter took %v", took)
 	if took > mostFilter {
