@@ -313,6 +313,9 @@ func (c *Client) roundTrip(ctx context.Context, req *Request) (*Response, error)
 	if s := c.local[req.Service]; s != nil && (req.Instance == s.id || req.Instance == "" && c.cfg.Selector.Admits(s.cfg.Version, s.cfg.Metadata)) {
 		res, failure, served := s.serveHere(ctx, req)
 		if served {
+			if req.origin != nil && len(c.cfg.Middleware) == 0 {
+				req.origin.simple = true // the handler has a copy
+			}
 			return res, orNil(failure)
 		}
 	}

@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -80,6 +81,55 @@ func TestWhatAHandlerKeepsOfItsCallStaysThatOfItsCall(t *testing.T) {
 		}
 		if len(contexts) != 60 || len(requests) != 30 {
 			t.Errorf("%d contexts and %d requests were kept, want 60 and 30", len(contexts), len(requests))
+		}
+	})
+}
+
+func TestAnswersWithinTheProcessStayAsTheyWere(t *testing.T) {
+	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+		conn := b.Conn(t)
+		s := newGreeter(conn)
+		rpc.Handle(s, "Say.Hello", hello)
+		rpc.Handle(s, "Say.Inline", hello, rpc.Inline())
+		var mu sync.Mutex
+		requests := make(map[string]*rpc.Request)
+		rpc.Handle(s, "Say.Keep", func(ctx context.Context, r *HelloRequest) (*HelloResponse, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			requests[r.Name] = rpc.RequestFrom(ctx)
+			return hello(ctx, r)
+		})
+		s.HandleRaw("Say.Echo", func(_ context.Context, r *rpc.Request) (*rpc.Response, error) {
+			return &rpc.Response{Codec: r.Codec, Body: r.Body}, nil
+		})
+		serve(t, s)
+		c := rpc.NewClient(conn, rpc.ClientConfig{Local: []*rpc.Server{s}})
+		answers := make(map[string]*rpc.Response)
+		for i := range 40 {
+			name := fmt.Sprintf("caller %d", i)
+			for _, method := range []string{"Say.Hello", "Say.Inline", "Say.Echo"} {
+				res, err := c.Do(bustest.Context(t), &rpc.Request{Service: greeter, Method: method, Body: []byte(`{"name":"` + name + `"}`)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				answers[method+" of "+name+`"}`] = res
+			}
+			for _, method := range []string{"Say.Hello", "Say.Inline", "Say.Keep"} {
+				res, err := rpc.Call[HelloResponse](bustest.Context(t), c, greeter, method, &HelloRequest{Name: name}, rpc.WithID(name))
+				if err != nil || res.Msg != "Hello "+name {
+					t.Fatalf("%s %s: %+v, %v", method, name, res, err)
+				}
+			}
+		}
+		for what, res := range answers {
+			if _, name, _ := strings.Cut(what, " of "); !strings.HasSuffix(string(res.Body), name) {
+				t.Errorf("%s became %q", what, res.Body)
+			}
+		}
+		for name, r := range requests {
+			if r.ID != name || r.Method != "Say.Keep" {
+				t.Errorf("the request of %s became %+v", name, r)
+			}
 		}
 	})
 }

@@ -3,6 +3,7 @@ package rpc
 import (
 	"bytes"
 	"context"
+	"sync"
 	"time"
 
 	"github.com/mbus-dev/mbus/bus"
@@ -15,8 +16,9 @@ type local struct {
 	ep      *endpoint
 	began   time.Time
 	request Request
-	ctx     callContext
-	done    chan struct{} // nil for an inline handler
+	ctx     *callContext
+	done    chan struct{} // has room for one
+	body    *buffer       // of the request, if it is used again
 
 	res     *Response
 	failure *bus.Error
@@ -49,28 +51,71 @@ func (s *Server) serveHere(ctx context.Context, req *Request) (*Response, *bus.E
 		s.leave(e)
 		return nil, nil, false
 	}
-	c := &local{ep: e, began: s.conn.Now(), request: *req}
+	lends := req.origin != nil && req.origin.room != nil && len(s.cfg.Middleware) == 0
+	c := s.locals.get()
+	c.ep, c.request = e, *req
 	c.request.Instance, c.request.room = s.id, nil
 	c.request.InParts, c.request.origin = false, nil
+	if lends { // the answer is read before the memory is used again
+		req.origin.local = c
+		c.request.room = s.buffers.get()
+		c.began = req.origin.began // nothing was in between
+	} else {
+		c.began = s.conn.Now()
+	}
 	deadline := c.began.Add(e.timeout())
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
-	c.ctx.parent, c.ctx.deadline, c.ctx.request = s.base, deadline, &c.request
+	c.ctx = &callContext{ep: e, parent: s.base, deadline: deadline, request: &c.request}
 	if e.opts.inline {
 		c.serve()
 		return c.res, c.failure, true
 	}
 	// The handler may outlive the caller's patience, the caller's bytes may not.
-	c.request.Body, c.request.Meta = bytes.Clone(req.Body), req.Meta.clone()
-	c.done = make(chan struct{})
+	c.request.Meta = req.Meta.clone()
+	if lends {
+		c.body = s.buffers.get()
+		c.body.b = append(c.body.b, req.Body...)
+		c.request.Body = c.body.b
+	} else {
+		c.request.Body = bytes.Clone(req.Body)
+	}
 	s.workers.run(c)
+	ended, also := ends(ctx)
 	select {
 	case <-c.done:
 		return c.res, c.failure, true
-	case <-ctx.Done():
-		c.ctx.interrupt(errGaveUp)
-		return nil, bus.AsError(ctx.Err()), true
+	case <-ended:
+	case <-also:
+	}
+	if lends {
+		req.origin.local = nil // the handler has it
+	}
+	c.ctx.interrupt(errGaveUp)
+	return nil, bus.AsError(ctx.Err()), true
+}
+
+// A locals keeps the memory of calls for the next ones.
+type locals struct{ pool sync.Pool }
+
+func (p *locals) get() *local {
+	if c, ok := p.pool.Get().(*local); ok {
+		return c
+	}
+	return &local{done: make(chan struct{}, 1)}
+}
+
+// free gives back a call that is over and whose answer has been read.
+func (c *local) free() {
+	s := c.ep.srv
+	s.buffers.put(c.request.room)
+	if c.body != nil {
+		s.buffers.put(c.body)
+	}
+	if c.ctx.let() {
+		*c = local{done: c.done}
+		s.locals.pool.Put(c)
 	}
 }
 
@@ -85,11 +130,11 @@ func (c *local) serve() {
 			c.failure = asReply(c.failure)
 		}
 		c.ep.srv.leave(c.ep)
-		if c.done != nil {
-			close(c.done)
+		if !c.ep.opts.inline {
+			c.done <- struct{}{}
 		}
 	}()
-	c.res, c.failure = c.ep.call(&c.ctx, c.began, c.began)
+	c.res, c.failure = c.ep.call(c.ctx, c.began, c.began)
 	returned = true
 	if c.failure != nil {
 		return

@@ -23,6 +23,7 @@ type origin struct {
 	life   context.Context // of the answer, with InParts
 	tried  *tried          // where the call has been, with a Selector
 	room   *Response       // for the first answer, if nobody keeps that
+	local  *local          // that the answer is in
 	simple bool            // nobody has kept the request
 }
 
@@ -45,6 +46,9 @@ func (s *spareOutgoing) get() *outgoing {
 }
 
 func (s *spareOutgoing) put(o *outgoing) {
+	if o.from.local != nil {
+		o.from.local.free()
+	}
 	if o.from.simple {
 		*o = outgoing{}
 		s.pool.Put(o)
@@ -54,7 +58,7 @@ func (s *spareOutgoing) put(o *outgoing) {
 // direct reports whether a request goes the shortest way: at once, at the first
 // try, past nobody who might keep it.
 func (c *Client) direct(req *Request, p *peer) bool {
-	return req.Attempt == 1 && req.origin != nil && p.choice == nil && len(c.cfg.Middleware) == 0 && len(c.local) == 0
+	return req.Attempt == 1 && req.origin != nil && p.choice == nil && len(c.cfg.Middleware) == 0
 }
 
 // start is when the call began.

@@ -150,6 +150,15 @@ func within(ctx context.Context, call bus.Call) bus.Call {
 	return call
 }
 
+// ends returns channels of which one is closed when ctx ends. Unlike Done it makes
+// none for a limited.
+func ends(ctx context.Context) (one, other <-chan struct{}) {
+	if l, ok := ctx.(*limited); ok {
+		return l.parent.Done(), l.timer.Done()
+	}
+	return ctx.Done(), nil
+}
+
 // end frees what was made. A context that somebody has kept is over.
 func (l *limited) end() {
 	l.mu.Lock()

@@ -126,6 +126,7 @@ type Server struct {
 	assembling atomic.Int64 // bytes of requests in parts
 	buffers    buffers
 	inbounds   inbounds
+	locals     locals
 
 	begun    atomic.Bool
 	atWork   atomic.Int64 // calls
