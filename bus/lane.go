@@ -17,6 +17,8 @@ const (
 	streamLaneSize = 131072
 	// inletSize bounds what NATS may bring before the goroutine that only puts it
 	// into the lane comes to run. The collector looks at each place, empty or not.
+	// It is several times what one read from the socket brings, between two of
+	// which that goroutine is let run if half of it is taken.
 	inletSize = 8192
 )
 
@@ -26,6 +28,7 @@ type lane struct {
 	size  int
 	clock func() time.Time
 	inlet chan *nats.Msg // made for the first listener
+	made  atomic.Bool    // it is
 	quit  chan struct{}
 	wg    sync.WaitGroup
 
@@ -81,6 +84,7 @@ func (a *lane) join(nc *nats.Conn, l *Listener) error {
 	}
 	if a.inlet == nil {
 		a.inlet = make(chan *nats.Msg, inletSize)
+		a.made.Store(true)
 	}
 	g := &group{key: l.key, gone: make(chan struct{})}
 	g.listeners.Store(&[]*Listener{l})
@@ -190,6 +194,9 @@ func (a *lane) bring() {
 		}
 	}
 }
+
+// crowded reports whether what NATS has brought fills half of the inlet.
+func (a *lane) crowded() bool { return a.made.Load() && len(a.inlet) > inletSize/2 }
 
 // run hands messages to listeners until the lane stops.
 func (a *lane) run() {

@@ -3,6 +3,7 @@ package bus
 import (
 	"bytes"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -121,6 +122,11 @@ func (t *tap) Close() error {
 
 // Read gives NATS what is meant for it.
 func (t *tap) Read(b []byte) (int, error) {
+	for _, l := range t.conn.lanes {
+		if l.crowded() {
+			runtime.Gosched() // for on one processor nobody else would run as long as there is something to read
+		}
+	}
 	if t.blind.Load() {
 		return t.readBlind(b)
 	}

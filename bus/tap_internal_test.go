@@ -32,13 +32,19 @@ func (s *script) Write(b []byte) (int, error) { return len(b), nil }
 
 func (s *script) Close() error { return nil }
 
-// tapped makes a tap that has seen NATS subscribe to the replies, as 1, and to
-// calls of "svc.>" in the queue "q", as 2. What it takes waits in the lane.
-func tapped(conn net.Conn) (*tap, *Conn) {
+// bare makes a connection that is not connected.
+func bare() *Conn {
 	c := &Conn{mux: newMux("_INBOX.me.", 0)}
 	for i := range c.lanes {
 		c.lanes[i] = newLane(laneSize, c.Now)
 	}
+	return c
+}
+
+// tapped makes a tap that has seen NATS subscribe to the replies, as 1, and to
+// calls of "svc.>" in the queue "q", as 2. What it takes waits in the lane.
+func tapped(conn net.Conn) (*tap, *Conn) {
+	c := bare()
 	calls := c.lanes[Calls]
 	key := groupKey{"svc.>", "q"}
 	calls.byKey.Store(key, &group{key: key})
@@ -133,7 +139,7 @@ func TestATapLeavesWhatItDoesNotUnderstandAlone(t *testing.T) {
 	for name, first := range map[string]string{"TLS": "\x16\x03\x01", "WebSocket": "GET / HTTP/1.1\r\n", "a broken write": "CONNECT {}\r\nPUB x y\r\n"} {
 		t.Run(name, func(t *testing.T) {
 			in := []byte("MSG svc.x 2 r 1\r\na\r\nMSG \x00\xff 7 7 7 7 7\r\nINFO")
-			tap := newTap(&script{text: in, piece: func() int { return 3 }}, &Conn{mux: newMux("_INBOX.me.", 0)})
+			tap := newTap(&script{text: in, piece: func() int { return 3 }}, bare())
 			if _, err := tap.Write([]byte(first)); err != nil {
 				t.Fatal(err)
 			}
