@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	natstransport "github.com/go-micro/plugins/v4/transport/nats"
 	gobroker "go-micro.dev/v4/broker"
@@ -46,7 +47,9 @@ func (Echo) Call(_ context.Context, req, res *EchoMessage) error {
 	return nil
 }
 
-func serveGoMicro(_ context.Context, broker string) (string, func(), error) {
+// serveGoMicro returns once the service answers: its Start does not wait for its
+// subscription.
+func serveGoMicro(ctx context.Context, broker string) (string, func(), error) {
 	srv := goserver.NewServer(
 		goserver.Name(goMicroService), goserver.Transport(natstransport.NewTransport(gotransport.Addrs(broker))),
 		goserver.Registry(goregistry.NewMemoryRegistry()), goserver.Broker(gobroker.NewMemoryBroker()),
@@ -57,7 +60,23 @@ func serveGoMicro(_ context.Context, broker string) (string, func(), error) {
 	if err := srv.Start(); err != nil {
 		return "", nil, err
 	}
-	return srv.Options().Address, func() { _ = srv.Stop() }, nil
+	address, end := srv.Options().Address, func() { _ = srv.Stop() }
+	c, err := dialGoMicro(ctx, broker, address)
+	if err != nil {
+		end()
+		return "", nil, err
+	}
+	defer c.close()
+	for call := c.call(small); ; pause(time.Millisecond) {
+		err := call(ctx)
+		switch {
+		case err == nil:
+			return address, end, nil
+		case ctx.Err() != nil:
+			end()
+			return "", nil, err
+		}
+	}
 }
 
 func dialGoMicro(_ context.Context, broker, address string) (*client, error) {
