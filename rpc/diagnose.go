@@ -169,5 +169,5 @@ func (p *peer) seen(began time.Time) {
 // wasSeen reports whether this client has had an answer not long ago.
 func (p *peer) wasSeen() bool {
 	at := p.answered.Load()
-	return at != 0 && time.Since(time.Unix(0, at)) < rememberedFor
+	return at != 0 && p.conn.Now().Sub(time.Unix(0, at)) < rememberedFor // by the same clock
 }
