@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -133,6 +134,32 @@ func (p *process) signal(t testing.TB, sig syscall.Signal) {
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatalf("signal %v to %s: %v", sig, p.name, err)
 	}
+	if sig == syscall.SIGSTOP {
+		p.awaitStop(t)
+	}
+}
+
+// awaitStop waits until every thread stands still: one of them takes the signal
+// and tells the others, which go on until then. Without /proc it does not wait.
+func (p *process) awaitStop(t testing.TB) {
+	t.Helper()
+	tasks := fmt.Sprintf("/proc/%d/task", p.cmd.Process.Pid)
+	if _, err := os.Stat(tasks); err != nil {
+		return
+	}
+	eventually(t, 10*time.Second, "a stop of "+p.name, func() error {
+		stats, err := filepath.Glob(tasks + "/*/stat")
+		if err != nil {
+			return err
+		}
+		for _, name := range stats {
+			text, err := os.ReadFile(name) // a thread may end meanwhile
+			if _, state, found := bytes.Cut(text, []byte(") ")); err == nil && found && state[0] != 'T' {
+				return fmt.Errorf("%s is in state %c", name, state[0])
+			}
+		}
+		return nil
+	})
 }
 
 // stop ends a process in the orderly way, which must end with exit code 0.
