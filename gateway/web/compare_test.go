@@ -117,7 +117,7 @@ func TestTwoVersionsAreComparedByTheirOwnCalls(t *testing.T) {
 		life := page[Comparison](t, h, "/services/"+greeter+"/stats?a=1.1.0&b=1.0.0&over=life").Compare.Endpoints[1]
 		// Instances are asked one after the other, and of the calls of a second some
 		// may lie in between.
-		if apart := int(life.B.Calls) - 2*int(life.A.Calls); life.A.Calls < 355 || life.A.Calls > 360 || max(apart, -apart) > 8 || !near(life.Difference.Rate, 4, 0.5) {
+		if apart := life.B.Calls - 2*life.A.Calls; life.A.Calls < 355 || life.A.Calls > 360 || max(apart, -apart) > 8 || !near(life.Difference.Rate, 4, 0.5) {
 			t.Errorf("since the start %s", show(life))
 		}
 
