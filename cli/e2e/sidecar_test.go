@@ -141,20 +141,42 @@ func TestAnotherSidecarOfTheHostTakesOverWithoutAFailedCall(t *testing.T) {
 	_, port := startApp(t)
 	side, url := b.startSidecar(t)
 	send(t, http.MethodPost, url+"/registry", appDefinition(port))
-	client := newClient(t, b.connect(t))
+	conn := b.connect(t)
+	client := newClient(t, conn)
+	sidecars, err := discovery.Query(t.Context(), conn, "go.micro.sidecar")
+	if err != nil || len(sidecars) != 2 {
+		t.Fatalf("sidecars: %v, %v", sidecars, err)
+	}
 	for n := range 60 {
 		if n == 30 {
 			side.kill(t)
+			awaitNobodyAtOne(t, client, sidecars)
 		}
 		// With the usual tries: the call that the killed one had may fail, and
-		// none of these is at work when it dies. But the broker may hand the first
-		// one to a socket whose end it has yet to see, and then only a caller who
-		// may repeat it does not miss it.
-		req := &rpc.Request{Service: appService, Method: "Say.Hello", Body: []byte(`{"name":"John"}`), Idempotent: n == 30}
-		if _, err := client.Do(t.Context(), req); err != nil {
+		// none of these is at work when it dies.
+		if _, err := client.Do(t.Context(), &rpc.Request{Service: appService, Method: "Say.Hello", Body: []byte(`{"name":"John"}`)}); err != nil {
 			t.Errorf("call %d: %v", n, err)
 		}
 	}
+}
+
+// awaitNobodyAtOne waits until the broker has seen the end of one of the instances.
+// What it hands to a socket before that is lost.
+func awaitNobodyAtOne(t *testing.T, client *rpc.Client, instances []discovery.Instance) {
+	t.Helper()
+	eventually(t, 10*time.Second, "the end of one at the broker", func() error {
+		var ends []error
+		for _, i := range instances {
+			_, err := client.Do(t.Context(), &rpc.Request{
+				Service: i.Service, Instance: i.ID, Method: "Debug.Health", Timeout: 300 * time.Millisecond, Retries: new(0),
+			})
+			if errors.Is(err, bus.Nobody) {
+				return nil
+			}
+			ends = append(ends, err)
+		}
+		return fmt.Errorf("calls of them end with %v", ends)
+	})
 }
 
 func TestAnAppThatIsStoppedHangsOrIsKilledIsToldApart(t *testing.T) {
