@@ -127,6 +127,9 @@ func caller(name, broker, address string) func(context.Context) (*role, error) {
 		if err != nil {
 			return nil, err
 		}
+		if c.dial == nil {
+			return nil, fmt.Errorf("the client of %s is another program", name)
+		}
 		client, err := c.dial(ctx, broker, address)
 		if err != nil {
 			return nil, err

@@ -46,7 +46,7 @@ type Conn struct {
 	yielder yielder // of who gathers frames
 }
 
-// Now is [time.Now] for deadlines and durations, at half its price: the time of
+// Now is [time.Now] for deadlines and durations, at two thirds of its price: the time of
 // the day in it is that of Connect and what has passed since.
 func (c *Conn) Now() time.Time { return c.yielder.made.Add(time.Since(c.yielder.made)) }
 

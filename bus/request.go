@@ -65,7 +65,7 @@ func (c *Call) wait(ctx context.Context, s *slot) (r result, came bool) {
 		ended = ctx.Done()
 	}
 	if ended == nil {
-		return <-s.result, true // to choose among channels costs thrice as much
+		return <-s.result, true // to choose among channels costs more
 	}
 	select {
 	case r = <-s.result:
